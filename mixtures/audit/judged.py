@@ -13,7 +13,7 @@ from fractions import Fraction
 
 from mixtures.audit.report import Check, judge
 from mixtures.mix.claims import Claims
-from mixtures.mix.judged import ContaminationClaim, FilterClaim, NearClaim
+from mixtures.mix.judged import ContaminationClaim, FilterClaim, FilterRuleClaim, NearClaim
 from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.recipe.filter_use import PLACEBO
 from mixtures.recipe.near_request import EXCLUDED, NEAR
@@ -78,12 +78,14 @@ def check_filters(claims: Claims) -> Check:
     ]
     for item in claims.filters:
         faults += _filter_rule_faults(item)
+        faults += _score_faults(item)
         faults += _length_faults(item)
         if sorted(item.removed) != sorted(judged):
             faults.append(
                 f"the filter {item.label} has removals of {sorted(item.removed)}, it judges"
                 f" {sorted(judged)}"
             )
+    faults += _study_faults(claims)
     for source in claims.sources:
         if source.insert and (
             strange := [
@@ -119,7 +121,7 @@ def _strange(claims: Claims, name: str) -> list[str]:
     ]
 
 
-def _filter_rule_faults(item: FilterClaim) -> list[str]:
+def _filter_rule_faults(item: FilterRuleClaim) -> list[str]:
     """What a filter says that it decides by gives its identity and fits its label
     (`FilterUse.label`).
     """
@@ -143,6 +145,12 @@ def _filter_rule_faults(item: FilterClaim) -> list[str]:
             else "it has no classifier"
         )
         faults.append(f"the filter {item.label} does not do what it is called: {actual}")
+    return faults
+
+
+def _score_faults(item: FilterClaim) -> list[str]:
+    """What decides by a classifier has scores, enough for what it removed."""
+    classifier, faults = item.classifier, []
     if (classifier is None) != (item.scores is None):
         faults.append(
             f"the filter {item.label} has either a classifier or scores, and needs both or none"
@@ -154,6 +162,37 @@ def _filter_rule_faults(item: FilterClaim) -> list[str]:
             f" {plural(item.scores.documents, 'score')}"
         )
     return faults
+
+
+def _study_faults(claims: Claims) -> list[str]:
+    """The filters that judged a study's base are those that its arms ask for, undosed, and those
+    that placebos imitate; the arm's own is one of them.
+    """
+    rules = claims.study.rules if claims.study else []
+    if not rules:
+        return []
+    due = set()
+    try:
+        for arm in claims.recipe["study"]["arms"].values():
+            item = arm["remove"]
+            label = str(item["name"]).removesuffix(f" x {item['fraction']}")
+            due |= {(label, item["identity"]), (label.removeprefix(PLACEBO), item["identity"])}
+    except (KeyError, TypeError, AttributeError) as error:
+        return [f"the recipe's study cannot be read: {type(error).__name__}: {error}"]
+    listed = [(rule.label, rule.identity) for rule in rules]
+    faults = [fault for rule in rules for fault in _filter_rule_faults(rule)]
+    if listed != sorted(due, key=lambda one: (one[0].startswith(PLACEBO), one[0])):
+        faults.append(f"the study's arms have filters {sorted(due)}, the manifest lists {listed}")
+    decides = {rule.label: _decides(rule) for rule in rules}
+    for item in claims.filters:
+        if decides.get(item.label.removesuffix(f" x {item.fraction}")) != _decides(item):
+            faults.append(f"the filter {item.label} is none of those that judged the study's base")
+    return faults
+
+
+def _decides(rule: FilterRuleClaim) -> object:
+    """All that a filter decides by but its dose."""
+    return rule.identity, rule.placebo, rule.blocklist, rule.classifier, rule.matched
 
 
 def _length_faults(item: FilterClaim) -> list[str]:

@@ -199,6 +199,7 @@ def _base(claims: Claims) -> str:
 
 
 def _frame(digest: npt.NDArray[np.uint64]) -> pl.DataFrame:
+    """Digests as columns to join by. digest: uint64 [num_docs, 2]."""
     return pl.DataFrame({name: digest[:, half] for half, name in enumerate(KEY)})
 
 

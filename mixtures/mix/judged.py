@@ -104,8 +104,8 @@ class PlaceboClaim(Claim):
         return found
 
 
-class FilterClaim(FilterFigures):
-    """A filter of the mix, and what it did."""
+class FilterRuleClaim(Claim):
+    """What a filter decides by."""
 
     label: str
     identity: Hash
@@ -115,6 +115,11 @@ class FilterClaim(FilterFigures):
     classifier: ClassifierClaim | None
     matched: PlaceboClaim | None = None
     """Of a placebo."""
+
+
+class FilterClaim(FilterRuleClaim, FilterFigures):
+    """A filter of the mix, and what it did."""
+
     levels: dict[Level, Count] = Field(default_factory=dict)
     """Of a filter that scores, documents within the quotas that each of its levels flags: the
     weaker ones that its file has, and `strong`."""
@@ -271,13 +276,21 @@ class DonorClaim(KeysClaim):
     """Of them in slots, each at the first of its positions."""
 
 
-class ArmClaim(Claim):
-    """An aligned arm of a study."""
+class StudyClaim(Claim):
+    """What is said of every arm of a study."""
 
     study: str
     arm: str
     base: Hash
     """Identity of the base."""
+    rules: Annotated[list[FilterRuleClaim], Field(max_length=16)] = Field(default_factory=list)
+    """The filters and placebos of all arms, undosed, in the order in which they judged the base;
+    empty where an older version built the arm."""
+
+
+class ArmClaim(StudyClaim):
+    """An aligned arm of a study."""
+
     fill: Literal["fresh"]
     slots: Hash
     """Of the table."""
@@ -325,15 +338,11 @@ class MaskShares(Claim):
     """Stretches of which no token is a target."""
 
 
-class MaskClaim(Claim):
+class MaskClaim(StudyClaim):
     """An arm of a study that is its base, and of which something is read but not learnt: documents
     (`mask`), or the terms in them (`mask-terms`).
     """
 
-    study: str
-    arm: str
-    base: Hash
-    """Identity of the base."""
     fill: Literal["mask", "mask-terms"]
     mask: Hash
     """Of the table of runs."""

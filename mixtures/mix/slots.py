@@ -10,11 +10,13 @@ table is hashed by what it says, as the others are (`mixtures.mix.tables.part_ha
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mixtures.errors import ManifestError
@@ -140,17 +142,12 @@ def first_donors(folder: Path, low: int, high: int) -> Columns:
     Raises:
         ManifestError: the table cannot be read.
     """
-    wanted: list[tuple[str, str, int]] = [
-        ("position", ">=", low),
-        ("position", "<", high),
-        ("offset", "=", 0),
-    ]
+    position, offset = pc.field("position"), pc.field("offset")
+    wanted = (position >= low) & (position < high) & (offset == 0)
     return from_arrow(SLOTS, _read(folder / SLOTS_FILE, SLOTS.names, wanted))
 
 
-def _read(
-    path: Path, columns: list[str], filters: list[tuple[str, str, int]] | None = None
-) -> pa.Table:
+def _read(path: Path, columns: list[str], filters: pc.Expression | None = None) -> pa.Table:
     try:
         return pq.read_table(path, columns=columns, filters=filters)
     except (OSError, pa.ArrowException, ValueError) as error:
@@ -160,7 +157,7 @@ def _read(
 class SlotReader:
     """The slots of an arm, looked up one by one.
 
-    Raises:
+    Raises, as its methods:
         ManifestError: the table cannot be read.
     """
 
@@ -171,13 +168,32 @@ class SlotReader:
         )
 
     def at(self, position: int) -> list[Donor]:
-        """What stands in the slot at a position, in its order; none where there is no slot.
-
-        Raises:
-            ManifestError: the table cannot be read.
-        """
+        """What stands in the slot at a position, in its order; none where there is no slot."""
         at = int(np.searchsorted(self._positions, np.uint64(position)))
         if at == len(self._positions) or self._positions[at] != position:
             return []
-        rows = _read(self._path, SLOTS.names, [("position", "=", position)]).to_pylist()
+        return self._rows(pc.field("position") == position)
+
+    def of_slot(self, slot: int) -> list[Donor]:
+        """What stands in a slot, in its order, at the first of its positions; none if the arm does
+        not have it.
+        """
+        found = self._rows(pc.field("slot") == slot)
+        return [donor for donor in found if donor.position == found[0].position]
+
+    def of_donor(self, digest: bytes) -> list[Donor]:
+        """Where a document fills a slot, at every position; none if it fills none."""
+        half = digest_columns(digest)[0, 0]
+        at = int(np.searchsorted(self._halves, half))
+        if at == len(self._halves) or self._halves[at] != half:
+            return []
+        return self._rows(pc.field("digest") == pa.scalar(digest, pa.binary(16)))
+
+    @cached_property
+    def _halves(self) -> npt.NDArray[np.uint64]:
+        """First halves of the donors' digests, ascending: uint64 [num_halves]."""
+        return np.unique(donor_digests(self._path.parent)[:, 0])
+
+    def _rows(self, wanted: pc.Expression) -> list[Donor]:
+        rows = _read(self._path, SLOTS.names, wanted).to_pylist()
         return [Donor(**{**row, "digest": row["digest"].hex()}) for row in rows]

@@ -25,11 +25,11 @@ Int64s = npt.NDArray[np.int64]
 
 def fill_draft(base: Base, arm: str) -> Draft:
     """What stands in the slots of an arm."""
-    made = _Arm(base, arm)
+    made = FilledArm(base, arm)
     return Draft(base.describe(arm, made.claim()), SLOTS_FILE, SLOTS, made.table, made.runs())
 
 
-class _Arm:
+class FilledArm:
     """An arm while it is made."""
 
     def __init__(self, base: Base, arm: str) -> None:
@@ -47,6 +47,7 @@ class _Arm:
             study=self.base.study.study.name,
             arm=self.arm,
             base=self.base.claims.identity,
+            rules=self.base.rules,
             fill="fresh",
             slots=part_hash(SLOTS, self.table),
             sources=slots.sources(self.base.slots.names),

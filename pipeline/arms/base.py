@@ -13,12 +13,14 @@ from mixtures.mix.claims import Claims, Description
 from mixtures.mix.judged import (
     ArmClaim,
     FilterClaim,
+    FilterRuleClaim,
     MaskClaim,
 )
 from mixtures.stream.arms.study import LoadedStudy
 from pipeline.arms.filling import Filling
 from pipeline.arms.slots import Places, Slots
 from pipeline.build.build import Judged
+from pipeline.build.claims.description import filter_rule
 from pipeline.judges.term_mask import TermMask
 from pipeline.stages.gathering import token_files
 
@@ -43,6 +45,15 @@ class Base:
     def token_files(self) -> list[Path]:
         """That donors are read from, as `Filling` counts them."""
         return token_files(self.judged.plan.sources)
+
+    @property
+    def rules(self) -> list[FilterRuleClaim]:
+        """What the filters and placebos of all arms decide by, as they judged the base."""
+        placebos = self.judged.placebos
+        return [
+            filter_rule(use, placebos.get(number))
+            for number, use in enumerate(self.study.judged.filters)
+        ]
 
     def describe(self, arm: str, claim: ArmClaim | MaskClaim) -> Description:
         """What is known of an arm before its bytes are written."""

@@ -73,6 +73,7 @@ def mask_draft(base: Base, arm: str) -> Draft:
         study=base.study.study.name,
         arm=arm,
         base=base.claims.identity,
+        rules=base.rules,
         fill="mask" if terms is None else "mask-terms",
         mask=part_hash(MASK, columns),
         sources=_counts(base, places, runs),

@@ -6,6 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+import numpy.typing as npt
+
 from mixtures.mix.judged import FilterClaim, FilterFigures, RemovedClaim, ScoresClaim
 from mixtures.stream.arms.study import LoadedStudy
 from mixtures.stream.placebo import add_lengths, by_class
@@ -32,7 +35,22 @@ def unlike_arms(study: LoadedStudy, filters: Mapping[str, FilterClaim]) -> list[
 
 
 def _claim(study: LoadedStudy, arm: str, judged: Judged, slots: Slots) -> FilterClaim:
-    use, number, mine = study.filters[arm], study.number(arm), slots.arms[arm]
+    use, number = study.filters[arm], study.number(arm)
+    scored = number if use.definition.classifier is not None else None
+    done = removal_figures(slots, slots.arms[arm], judged, scored)
+    levels = level_counts(use, number, judged.choices)
+    return filter_claim(use, done, judged.placebos.get(number), levels)
+
+
+def removal_figures(
+    slots: Slots, mine: npt.NDArray[np.bool_], judged: Judged, scored: int | None
+) -> FilterFigures:
+    """What the filter of an arm removes of the base, and the scores that it decided by.
+
+    Args:
+        mine: slots of the arm, bool [num_slots]. scored: number of the filter among those that
+            judged the base, if it has a classifier.
+    """
     removed, lengths = {}, dict[int, int]()
     for source, name in enumerate(slots.names):
         tokens = slots.num_tokens[mine & (slots.source == source)]
@@ -41,13 +59,11 @@ def _claim(study: LoadedStudy, arm: str, judged: Judged, slots: Slots) -> Filter
         first = {f"first_{name}": count for name, count in figures.items()}
         removed[name] = RemovedClaim(**figures, **first)
     scores = None
-    if use.definition.classifier is not None:
-        documents, hashed = score_digest(judged.choices.values(), number)
+    if scored is not None:
+        documents, hashed = score_digest(judged.choices.values(), scored)
         scores = ScoresClaim(documents=documents, blake3=hashed)
-    done = FilterFigures(
+    return FilterFigures(
         scores=scores,
         removed=removed,
         lengths={str(least): count for least, count in by_class(lengths).items()},
     )
-    levels = level_counts(use, number, judged.choices)
-    return filter_claim(use, done, judged.placebos.get(number), levels)

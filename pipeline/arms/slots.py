@@ -122,7 +122,7 @@ def find_places(base: Path, slots: Slots) -> Places:
     if mix.fault:
         raise ManifestError(f"{mix.fault}; delete {base} and build again")
     codes = np.array([mix.codes[name, 0] for name in slots.names], np.int64)
-    index = _Index(slots)
+    index = SlotIndex(slots)
     pieces = []
     for part, columns in enumerate(
         mix.coded_parts("position", "first_token", "num_tokens", "digest")
@@ -146,7 +146,7 @@ def find_places(base: Path, slots: Slots) -> Places:
     return places
 
 
-class _Index:
+class SlotIndex:
     """Finds slots by source and digest."""
 
     def __init__(self, slots: Slots) -> None:

@@ -33,6 +33,7 @@ from pipeline.arms.slices import (
 )
 from pipeline.build.claims.seal import hashes_of, write_manifest
 from pipeline.build.output import output
+from pipeline.build.write import note
 from pipeline.executors import Executor, execute
 from pipeline.report import say
 from pipeline.stages.mix_folder import (
@@ -99,6 +100,7 @@ def write_arms(
             found[arm] = _sealed(base, described[arm], one.folder)
             output.publish(one.folder, out / arm)
     for arm in drafts:
+        note(store, described[arm])
         say(f"{out / arm}: {manifests.names(found[arm])}")
     return {arm: found[arm] for arm in drafts}
 

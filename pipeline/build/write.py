@@ -70,14 +70,14 @@ def write_mix(
     with output.building(request.out, key) as folder:
         if folder is None:
             found = output.finished(request.out, described, layout)
-            _note(shop.store, described)
+            note(shop.store, described)
             return found
         prepare_folder(folder, layout, plan.total_tokens, plan.total_documents)
         # beside those of other stages, where the store may be written
         work = shop.store.work_folder / f"write-{key}" if shop.store.writable else folder / "work"
         execute(request.executor, Write, plan.model_copy(update={"folder": folder}), work)
         sealed = seal.seal(folder, described, strands, len(plan.units))
-        _note(shop.store, described)
+        note(shop.store, described)
         output.publish(folder, request.out)
         return sealed
 
@@ -111,7 +111,7 @@ def _plan(
     )
 
 
-def _note(store: Store, described: Description) -> None:
+def note(store: Store, described: Description) -> None:
     """Note the mix in the store, which `audit --store` holds it against."""
     if store.writable:
         note_mix(store.folder, described.as_json())

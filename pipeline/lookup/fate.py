@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from mixtures.keys import order_key
+from mixtures.mix.slots import Donor
 
 if TYPE_CHECKING:
     from pipeline.store.store import Group
@@ -66,6 +67,12 @@ class Explanation:
     """The near-duplicate that stays instead."""
     last_order_key: str | None = None
     """Of a document beyond the quota: that of the quota's last document; None: it took none."""
+    filled_by: list[Donor] | None = None
+    """Of one that an aligned arm removes: what stands in its slot, at the first of its places."""
+    masked: bool = False
+    """Whether it stays in the stream of a masked arm, and is no target."""
+    fills: Donor | None = None
+    """Of one that the base does not use: the slot of an aligned arm in which it stands."""
 
 
 NO_EXPLANATION = Explanation()
@@ -123,7 +130,8 @@ class Fate:
         explained = {
             name: value
             for name, value in asdict(self.explanation).items()
-            if value is not None or (name == "last_order_key" and self.reason == BEYOND_QUOTA)
+            if value not in (None, False)
+            or (name == "last_order_key" and self.reason == BEYOND_QUOTA)
         }
         value = {**asdict(self.origin), "reason": self.reason, **explained, **self.figures}
         if self.also:

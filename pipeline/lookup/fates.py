@@ -119,7 +119,7 @@ class Fates:
                 figures["evaluation_ngrams"] = self._column(self.mix.grams, "grams", document)
             filters = tuple(
                 self._judgement(number, item, document, decision.removed_by)
-                for number, item in enumerate(self.mix.filters)
+                for number, item in self.mix.own_filters.items()
             )
         origin = self._origin(document)
         return Fate(

@@ -8,8 +8,6 @@ are no document) are traced one by one (`pipeline.lookup.fates`).
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -19,20 +17,18 @@ from mixtures.diff.figures import Reasons
 from mixtures.diff.reasons import BEYOND, NOT_READ, UNKNOWN, WhyNot
 from mixtures.keys import KEY_SPACE, order_keys
 from pipeline.lookup.fates import Fates
-from pipeline.lookup.selection import MixStore
 from pipeline.stages.eligible import Choice, read_kept
 
 
 class StoreReasons:
     """Reasons of documents of one mix that are not in the other, whose store this is.
 
-    Raises: as `MixStore`.
+    fates: of the mix that lacks them.
     """
 
-    def __init__(self, why: WhyNot, store: Path) -> None:
-        self.why = why
-        self.mix = MixStore(why.other.claims, store)
-        self.fates = Fates(self.mix)
+    def __init__(self, why: WhyNot, fates: Fates) -> None:
+        self.why, self.fates, self.mix = why, fates, fates.mix
+        self._traces = why.other.claims.study is not None
 
     def exact(
         self, source: npt.NDArray[np.integer], digest: npt.NDArray[np.uint64], reasons: Reasons
@@ -82,6 +78,9 @@ class StoreReasons:
         """
         choice = self.mix.choices[name]
         reasons = np.full(len(digest), UNKNOWN, object)
+        if self._traces:  # the selection is of all arms of the study
+            reasons[:] = [self._traced(name, one.astype(">u8").tobytes()) for one in digest]
+            return reasons
         width = KEY_SPACE // len(choice.eligible.tables)
         partitions = (
             keys // np.uint64(width) if width < KEY_SPACE else np.zeros(len(keys), np.uint64)

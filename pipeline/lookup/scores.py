@@ -25,7 +25,7 @@ SCORE_EDGES: list[int] = [
 
 def scoring(mix: MixStore) -> Iterator[tuple[int, int, MixFilter]]:
     """(number, threshold in millionths, filter) of each filter that scores decide."""
-    for number, item in enumerate(mix.filters):
+    for number, item in mix.own_filters.items():
         if item.table is not None and item.rule.above is not None:
             yield number, item.rule.above, item
 

@@ -31,7 +31,7 @@ from mixtures.audit.recipe import read_definition, require_recipe
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.keys import ALL_KEYS, KeyRange, key_bound
 from mixtures.mix.claims import Claims
-from mixtures.mix.judged import FilterClaim
+from mixtures.mix.judged import FilterRuleClaim
 from mixtures.mix.manifest import MANIFEST
 from mixtures.recipe.near_request import read_near
 from mixtures.recipe.quality.steps import Quality
@@ -77,16 +77,12 @@ class MixStore:
     """The sources of a mix in a store.
 
     Raises:
-        RecipeError: there is no store, or the mix is an aligned arm. ManifestError: it is damaged,
-            or not the one that the mix was made from.
+        RecipeError: there is no store. ManifestError: it is damaged, or not the one that the mix
+            was made from.
     """
 
     def __init__(self, claims: Claims, folder: Path) -> None:
-        if claims.study is not None:
-            raise RecipeError(
-                f"{claims.name}: an arm of a study, whose slots are no selection of a store; leave"
-                f" out --store, or name the base of {claims.study.study}"
-            )
+        assert claims.study is None, "an arm is no selection (pipeline.commands.trace.arm)"
         if not (folder / "store.json").is_file():
             raise RecipeError(
                 f"{folder}: no store there; name the one that the mix was built from with"
@@ -120,6 +116,11 @@ class MixStore:
         }
         for source in self.sources:
             source.ceiling = self._ceiling(source)
+
+    @property
+    def own_filters(self) -> dict[int, MixFilter]:
+        """Those of the mix, by number among `filters`."""
+        return dict(enumerate(self.filters))
 
     def counted(self, group: Group, keys: KeyRange) -> tuple[tuple[ColumnRange, ...], ...]:
         """Folders of counts, as `pipeline.judges.judges.Judges.counted`."""
@@ -273,17 +274,17 @@ class MixStore:
                     asked=name in self._whole
                     or max(strand.asked_tokens, strand.resolved_tokens) > 0,
                 )
-            mine = [
-                (said.documents, said.realised_tokens)
-                for said in self.claims.sources
-                if said.name == name
-            ]
-            _require(
-                mine == [(taken.documents, taken.tokens) for taken in found[name].strands],
-                self.store.folder,
-                name,
-            )
+            self._require_taken(name, found[name])
         return found
+
+    def _require_taken(self, name: str, taken: Choice) -> None:
+        mine = [
+            (said.documents, said.realised_tokens)
+            for said in self.claims.sources
+            if said.name == name
+        ]
+        theirs = [(strand.documents, strand.tokens) for strand in taken.strands]
+        _require(mine == theirs, self.store.folder, name)
 
     def removed(self, name: str) -> list[int]:
         """Of each partition, how many documents filters keep out of the mix (`Choice.removed`)."""
@@ -300,7 +301,7 @@ class MixStore:
     def _removed(self) -> dict[str, list[int]]:
         return {}
 
-    def _filter(self, said: FilterClaim) -> MixFilter:
+    def _filter(self, said: FilterRuleClaim) -> MixFilter:
         pin, classifier = said.blocklist, said.classifier
         terms = TermRule(pin.sha256, pin.mode)
         number = self._filters_by_list.setdefault(terms, len(self._filters_by_list))

@@ -30,6 +30,7 @@ from mixtures.mix.judged import (
     ContaminationClaim,
     FilterClaim,
     FilterFigures,
+    FilterRuleClaim,
     NearClaim,
     NearFigures,
     PlaceboClaim,
@@ -240,8 +241,20 @@ def filter_claim(
     levels: Mapping[Level, int],
 ) -> FilterClaim:
     """What a manifest says of a filter. matched: of a placebo; levels: as `level_counts`."""
-    pin, classifier = item.definition.blocklist, item.definition.classifier
+    rule = filter_rule(item, matched)
     return FilterClaim(
+        **dict(rule),
+        scores=done.scores,
+        removed=done.removed,
+        lengths=done.lengths,
+        levels=dict(levels),
+    )
+
+
+def filter_rule(item: FilterUse, matched: PlaceboClaim | None) -> FilterRuleClaim:
+    """What a manifest says a filter decides by. matched: of a placebo."""
+    pin, classifier = item.definition.blocklist, item.definition.classifier
+    return FilterRuleClaim(
         label=item.label,
         identity=item.definition.identity,
         placebo=item.placebo,
@@ -256,11 +269,7 @@ def filter_claim(
             if classifier
             else None
         ),
-        scores=done.scores,
-        removed=done.removed,
-        lengths=done.lengths,
         matched=matched,
-        levels=dict(levels),
     )
 
 

@@ -240,7 +240,7 @@ def _missing(claims: Claims, depth: Depth) -> list[str]:
             "source files, text and tokens: give the files with --data DIR, or read the hub's with"
             " --source-check N"
         )
-    if not (depth.store or claims.public or claims.study):
+    if not (depth.store or claims.public):
         missing.append(
             "store documents, removals and filters: give the store of the mix with --store DIR"
         )

@@ -14,6 +14,11 @@ store that the mix was made from.
                              (their hash)
     `store near-duplicates`  clusters and drops are others
     `store contamination`    the evaluation sets found other documents, or other items in them
+    `store slots`            of an arm of a study: what its filter removes of the base is not what
+                             stands in slots or is masked, a donor is not the one that the rule puts
+                             there, or a token of it is not the store's
+
+Of an arm, the others hold what it shares with its base.
 
 Tokens that are exchanged between documents, and counts that are moved from one reason to another,
 with every hash made anew, agree with all that a mix itself holds: only this sees them. Selections
@@ -31,12 +36,15 @@ from mixtures.audit.documents import MixDocuments
 from mixtures.audit.report import Check, judge, unread
 from mixtures.errors import ManifestError
 from mixtures.mix.claims import Claims
-from mixtures.mix.judged import ContaminationClaim
+from mixtures.mix.judged import ContaminationClaim, FilterFigures
 from mixtures.words import plural
+from pipeline.arms import removals
 from pipeline.build.claims.contamination import contaminated
 from pipeline.build.claims.description import filter_figures, near_figures, waterfall
+from pipeline.commands.audit.arms import StoredSlots
 from pipeline.commands.audit.stored import NAMES as DOCUMENT_CHECKS
-from pipeline.commands.audit.stored import StoredDocuments
+from pipeline.commands.audit.stored import SLOTS_NAME, StoredDocuments
+from pipeline.commands.trace.arm import ArmStore, open_store
 from pipeline.lookup.selection import MixStore
 from pipeline.stages.eligible import removal_figures
 from pipeline.store.mixes import noted_mix, noted_mixes
@@ -48,6 +56,7 @@ NAMES = (
     "store filters",
     "store near-duplicates",
     "store contamination",
+    SLOTS_NAME,
 )
 
 
@@ -63,11 +72,15 @@ def check_store(folder: Path, store: Path) -> list[Check]:
     mix = MixDocuments(folder)
     made = {"store filters": mix.claims.filters, "store near-duplicates": mix.claims.near}
     made["store contamination"] = mix.claims.recipe.get("decontaminate")
-    names = [name for name in NAMES if made.get(name, True)]
+    of_arms = {SLOTS_NAME: mix.claims.study}
+    names = [name for name in NAMES if {**made, **of_arms}.get(name, True)]
     manifest = _manifest(mix.claims, store)
     try:
-        held = _Held(mix, MixStore(mix.claims, store))
-        documents = StoredDocuments(mix, held.store).checks()
+        opened = open_store(mix.claims, store)
+        arm = opened if isinstance(opened, ArmStore) else None
+        held = _Held(mix, arm.base if arm else opened, arm)
+        slots = StoredSlots(mix, arm) if arm else None
+        documents = StoredDocuments(mix, held.store, slots).checks()
     except ManifestError as error:
         return [manifest, *(unread(name, str(error)) for name in names[1:])]
     checks = {
@@ -99,10 +112,10 @@ def _manifest(claims: Claims, store: Path) -> Check:
 
 
 class _Held:
-    """A mix, and what its store holds of it."""
+    """A mix, and what its store holds of it; of an arm, its base's store."""
 
-    def __init__(self, mix: MixDocuments, store: MixStore) -> None:
-        self.mix, self.store, self.choices = mix, store, store.choices
+    def __init__(self, mix: MixDocuments, store: MixStore, arm: ArmStore | None) -> None:
+        self.mix, self.store, self.arm, self.choices = mix, store, arm, store.choices
         self.figures = {name: removal_figures(choice) for name, choice in self.choices.items()}
 
     def removals(self) -> Check:
@@ -114,7 +127,7 @@ class _Held:
         for name, choice in self.choices.items():
             counted = waterfall(self.store.inputs[readings[name]], choice, self.figures[name])
             rows += counted["rows"]
-            faults += _different(name, counted, self.mix.claims.removed.get(name, {}))
+            faults += _different(name, counted, self.store.claims.removed.get(name, {}))
         return judge(
             "store removals",
             f"{rows:,} rows of {plural(len(self.choices), 'source')} counted again",
@@ -125,9 +138,7 @@ class _Held:
         """What each filter removed, and the scores that it decided by."""
         faults, scores = [], 0
         for number, claim in enumerate(self.mix.claims.filters):
-            counted = filter_figures(
-                number, self.choices, self.figures, scored=claim.classifier is not None
-            )
+            counted = self._figures(number, scored=claim.classifier is not None)
             scores += counted.scores.documents if counted.scores else 0
             again, listed = counted.as_json(), claim.as_json()
             for name in ("scores", "removed"):
@@ -140,6 +151,12 @@ class _Held:
             f"removals and {plural(scores, 'score')} of {plural(count, 'filter')} counted again",
             faults,
         )
+
+    def _figures(self, number: int, *, scored: bool) -> FilterFigures:
+        if (arm := self.arm) is None:
+            return filter_figures(number, self.choices, self.figures, scored=scored)
+        judging = arm.number if scored else None
+        return removals.removal_figures(arm.slots, arm.mine, arm.judged, judging)
 
     def near(self) -> Check:
         """Clusters of near-duplicates and what gave way in each source."""

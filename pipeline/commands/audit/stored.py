@@ -29,6 +29,7 @@ from mixtures.mix.tables import DOCUMENTS, PROVENANCE, Columns
 from mixtures.stream.order import SourceOrder, positions
 from mixtures.stream.selection import Selection
 from mixtures.words import plural
+from pipeline.commands.audit.arms import StoredSlots
 from pipeline.inputs.build_source import SelectedSegment
 from pipeline.lookup.selection import MixStore
 from pipeline.stages.gathering import ledger_segments
@@ -42,6 +43,9 @@ DOCUMENTS_NAME, ORDER, TOKENS_NAME, PROVENANCE_NAME = NAMES = (
     "store tokens",
     "store provenance",
 )
+
+SLOTS_NAME = "store slots"
+"""Of arms alone."""
 
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -91,11 +95,12 @@ class _Expected:
 class StoredDocuments:
     """A mix, its selection in a store, and what was compared so far.
 
-    mix, store: of the same mix. names: of its strands, as `MixDocuments.names`.
+    mix, store: of the same mix; of an arm, the store of its base, and its slots.
     """
 
     mix: MixDocuments
     store: MixStore
+    slots: StoredSlots | None = None
     documents: int = 0
     tokens: int = 0
     faults: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in NAMES})
@@ -140,9 +145,9 @@ class StoredDocuments:
         dtype = self.mix.claims.layout.dtype
         try:
             size = path.stat().st_size // dtype.itemsize
-            stream = np.asarray(np.memmap(path, dtype, "r", 0, (size,))) if size else None
+            stream = np.asarray(np.memmap(path, dtype, "r", 0, (size,)) if size else [], dtype)
             for number in range(self.mix.num_parts):
-                self._part(number, np.empty(0, dtype) if stream is None else stream)
+                self._part(number, stream)
         except UNREADABLE as error:
             why = f"the mix cannot be read: {type(error).__name__}: {error}"
             return [unread(name, why) for name in NAMES]
@@ -161,7 +166,8 @@ class StoredDocuments:
                     f" says {rotation:,}",
                 )
             self._cut(code, selection)
-        if any(self.faults.values()):
+        of_slots = self.slots.faults(stream) if self.slots else []
+        if of_slots or any(self.faults.values()):
             # a store that a disk or somebody changed must not be taken for a forged mix
             Trust().verify(self._inputs())
         documents = plural(self.documents, "document")
@@ -171,7 +177,8 @@ class StoredDocuments:
             TOKENS_NAME: f"{plural(self.tokens, 'token')} of {documents} equal the store's",
             PROVENANCE_NAME: f"file and row of {documents} are the ledgers'",
         }
-        return [judge(name, figures[name], self.faults[name]) for name in NAMES]
+        found = [judge(name, figures[name], self.faults[name]) for name in NAMES]
+        return [*found, judge(SLOTS_NAME, self.slots.figure, of_slots)] if self.slots else found
 
     def _inputs(self) -> set[Any]:
         return {
@@ -264,20 +271,28 @@ class StoredDocuments:
             cut[selection.cut.document - first] = True
         digest = digest_columns(np.ascontiguousarray(rows["digest"][mine]))
         wrong = (digest != stored.digest).any(axis=1) | (digest != taken["digest"]).any(axis=1)
-        wrong |= rows["epoch"][mine] != taken["epoch"]
         wrong |= rows["cut"][mine].astype(np.bool_) != cut
+        # what fills a slot is no document of the base
+        filled = self.mix.slots.at(rows["position"][mine]) >= 0
+        wrong &= ~filled
+        wrong |= rows["epoch"][mine] != taken["epoch"]
         self._note(DOCUMENTS_NAME, mine[wrong], "is another in the store's selection")
         whole = stored.num_tokens == lengths
         if cut.any() and selection.cut is not None:
             whole[cut] = stored.num_tokens[cut] == selection.cut.num_tokens
         same = whole & (rows["num_tokens"][mine] == lengths)
         self._note(TOKENS_NAME, mine[~same], "has another number of tokens in the store")
-        expected.length[mine] = np.where(same, lengths, 0)
+        expected.length[mine] = np.where(same & ~filled, lengths, 0)
         expected.token_file[mine], expected.offset[mine] = stored.token_file, stored.offset
         expected.cut[mine] = cut
         if origins is not None:
             moved = (origins["row"][mine] != stored.row) | (origins["file"][mine] != stored.file)
-            self._note(PROVENANCE_NAME, mine[moved], "comes from another row in the ledger")
+            self._note(
+                PROVENANCE_NAME, mine[moved & ~filled], "comes from another row in the ledger"
+            )
+        if self.slots:
+            tokens = expected.start[mine], rows["num_tokens"][mine].astype(np.int64)
+            self.slots.add(selection.source, rows["position"][mine], tokens, stored.digest)
 
     def _stored(self, segments: npt.NDArray[Any], rows: npt.NDArray[Any]) -> _Found:
         """What the store holds of the documents in rows of ledger segments; both integers

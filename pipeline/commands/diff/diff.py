@@ -212,6 +212,8 @@ class _Comparing:
 
 
 def _stored(why: WhyNot, store: Path) -> StoreReasons:
+    from pipeline.commands.trace.arm import open_fates
     from pipeline.lookup.reasons import StoreReasons
 
-    return StoreReasons(why, store)
+    other = why.other
+    return StoreReasons(why, open_fates(other.folder, other.claims, store))

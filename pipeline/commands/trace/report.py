@@ -63,9 +63,13 @@ def _print_donor(donor: Donor) -> None:
             f"  slot {donor.slot:,} of the study, {donor.kind}: instead of a document of"
             f" {donor.source} that the arm's filter removes"
         )
+    tell(f"  donor of {_donated(donor)}")
+
+
+def _donated(donor: Donor) -> str:
     cut = "" if donor.num_tokens == donor.donor_tokens else f" of its {donor.donor_tokens:,}"
-    tell(
-        f"  donor of {donor.donor_source}: {plural(donor.num_tokens, 'token')}{cut} from"
+    return (
+        f"{donor.donor_source}: {plural(donor.num_tokens, 'token')}{cut} from"
         f" {donor.offset:,} on, file {donor.file} row {donor.row}"
     )
 
@@ -118,6 +122,19 @@ def _explained(fate: Fate) -> list[str]:
         lines.append(f"the same text belongs to an excluded recipe: {other}")
     if because.near_copy:
         lines.append(f"the near-duplicate that stays instead is {_named(because.near_copy)}")
+    if because.filled_by:
+        slot = because.filled_by[0]
+        lines.append(
+            f"its slot, document {slot.position:,} of the arm, was filled ({slot.kind}) by"
+        )
+        lines += [f"  {_donated(donor)}, digest {donor.digest}" for donor in because.filled_by]
+    if because.masked:
+        lines.append("it stays in the stream, and is no target")
+    if donor := because.fills:
+        lines.append(
+            f"the base does not use it; in the arm it fills slot {donor.slot:,} of the study, at"
+            f" document {donor.position:,}: {_donated(donor)}"
+        )
     if fate.reason == BEYOND_QUOTA:
         last = because.last_order_key
         lines.append(

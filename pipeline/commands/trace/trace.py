@@ -213,10 +213,9 @@ class _Trace:
         )
         if folder is None:
             return None
-        from pipeline.lookup.fates import Fates
-        from pipeline.lookup.selection import MixStore
+        from pipeline.commands.trace.arm import open_fates
 
-        return Fates(MixStore(self.mix.claims, folder))
+        return open_fates(self.mix.folder, self.mix.claims, folder)
 
     def _asked(self, fates: Fates, documents: list[Position]) -> list[Fate]:
         """What became of the rows that the question is about."""

@@ -383,10 +383,8 @@ def test_where_a_recipe_is_asked_for_a_study_is_named_as_one(study):
     assert "a study, whose arms `annealmix build` makes" in fails(2, "lock", study)
 
 
-def test_what_needs_a_selection_of_the_store_is_refused_of_an_arm(study, built):
+def test_an_arm_has_no_public_form(study, built):
     mix = study.parent / "out" / "half"
-    found = fails(2, "audit", mix, "--store", study.parent / "store")
-    assert "an arm of a study, whose slots are no selection of a store" in " ".join(found.split())
     assert "there is no public form" in fails(2, "export", mix, "--public", mix.parent / "public")
 
 

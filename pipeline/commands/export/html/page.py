@@ -63,9 +63,9 @@ def page(mix: Path, store: Path | None, tokenizer: Path | None, samples: int) ->
         portrait = portray(mix, claims, samples, progress)
     beside = None
     if store:
-        from pipeline.lookup.selection import MixStore
+        from pipeline.commands.trace.arm import open_store
 
-        beside = MixStore(claims, store)
+        beside = open_store(claims, store)
     found_scores = scores(beside) if beside else []
     values = {
         **_sections(mix, claims, portrait),
