@@ -38,7 +38,6 @@ from pipeline.judges.annotators.kernel_arrays import (
 
 # Meaning of an entry of `Folding.table`, if it is no code point.
 SEPARATES, VANISHES, MANY = ord(" "), 0, 1 << 31
-BLOCK = 1024  # shingles that go through all permutations while they are in the nearest cache
 
 _SEPARATES, _VANISHES, _MANY = np.uint32(SEPARATES), np.uint32(VANISHES), np.uint32(MANY)
 _OFFSET, _PRIME, _BASE = np.uint64(FNV_OFFSET), np.uint64(FNV_PRIME), np.uint64(BASE)
@@ -77,14 +76,15 @@ def _decoded(content: Bytes, at: np.uint64) -> tuple[np.uint32, np.uint64]:
 @_compiled
 def folded(
     content: Bytes, at: np.uint64, end: np.uint64, folding: Folding, points: U32
-) -> np.int64:
+) -> tuple[np.int64, bool]:
     """Write the code points of a document's folded text, the bytes [at, end) of uint8 [num_bytes],
-    to `points`, uint32 [room]. Returns how many.
+    to `points`, uint32 [room]. Returns how many, and whether some may be of a script without
+    spaces.
 
     A space that comes again at once is written over, so a run of them is one, and so is a space in
     front. What ASCII letters these are decides no branch, which is what makes it fast.
     """
-    count, last = _ZERO, _SEPARATES
+    count, last, highest = _ZERO, _SEPARATES, _SEPARATES
     while at < end:
         lead = content[at]
         if lead < 0x80:
@@ -106,38 +106,69 @@ def folded(
             if value >= _MANY:
                 place += np.uint32(1)
                 value = folding.forms[place]
+            highest = max(highest, value)
             points[count] = value
             count += np.uint64(not (value == last and value == _SEPARATES))
             last = value
-    return np.int64(count - _ONE if count > _ZERO and last == _SEPARATES else count)
+    count -= np.uint64(count > _ZERO and last == _SEPARATES)
+    return np.int64(count), highest >= _FIRST_UNSPACED
 
 
 @_compiled
 def word_tokens(points: U32, tokens: U64) -> np.int64:
-    """Write the hashes of a folded text's words to `tokens`. Returns how many.
+    """Write the hashes of the words of a folded text of scripts with spaces to `tokens`. Returns
+    how many.
+
+    Both halves are gone through at once, since each step of a hash waits for the one before.
 
     Args:
         points: uint32 [num_points], one space between two words and none at the ends. tokens:
-            uint64 [room].
+            uint64 [room], at least one more than points.
     """
     if len(points) == 0:
         return np.int64(0)
-    highest = _SEPARATES
-    for point in points:
-        highest = max(highest, point)
-    if highest >= _FIRST_UNSPACED:
-        return _mixed_tokens(points, tokens)
-    count, word = _ZERO, _OFFSET
-    for point in points:
-        tokens[count] = word
-        ends = point == _SEPARATES
-        count += np.uint64(ends)
-        grown = (word ^ np.uint64(point)) * _PRIME
-        word = _OFFSET if ends else grown
+    end = np.uint64(len(points))
+    middle = end >> _ONE
+    while middle < end and points[middle] != _SEPARATES:
+        middle += _ONE
+    # a half has fewer words than code points, so the second one's begin where it begins
+    count, word, behind, second = _ZERO, _OFFSET, middle, _OFFSET
+    first_end = middle
+    place, other = _ZERO, middle + _ONE
+    while place < first_end and other < end:
+        count, word = _hashed(points[place], count, word, tokens)
+        behind, second = _hashed(points[other], behind, second, tokens)
+        place, other = place + _ONE, other + _ONE
+    while place < first_end:
+        count, word = _hashed(points[place], count, word, tokens)
+        place += _ONE
+    while other < end:
+        behind, second = _hashed(points[other], behind, second, tokens)
+        other += _ONE
     tokens[count] = word
-    for place in range(count + _ONE):
-        tokens[place] = _mixed(tokens[place])
-    return np.int64(count + _ONE)
+    count += _ONE
+    if middle < end:
+        tokens[behind] = second
+        behind += _ONE
+    for number in range(count):
+        tokens[number] = _mixed(tokens[number])
+    for number in range(middle, behind):
+        tokens[count] = _mixed(tokens[number])
+        count += _ONE
+    return np.int64(count)
+
+
+@_compiled
+def _hashed(
+    point: np.uint32, count: np.uint64, word: np.uint64, tokens: U64
+) -> tuple[np.uint64, np.uint64]:
+    """Go on by a code point: words that have ended, and the hash of the one that has not. tokens:
+    uint64 [room]. What code point it is decides no branch.
+    """
+    tokens[count] = word
+    ends = point == _SEPARATES
+    grown = (word ^ np.uint64(point)) * _PRIME
+    return count + np.uint64(ends), (_OFFSET if ends else grown)
 
 
 @_compiled
@@ -156,7 +187,7 @@ def is_unspaced(point: np.uint32) -> Any:
 
 
 @_compiled
-def _mixed_tokens(points: U32, tokens: U64) -> np.int64:
+def unspaced_tokens(points: U32, tokens: U64) -> np.int64:
     """`word_tokens` of a text that may hold scripts without spaces. Arguments: as there."""
     count, place, num_points = _ZERO, _ZERO, np.uint64(len(points))
     while place < num_points:
@@ -223,21 +254,28 @@ def shingle_hashes(
     """Write the hashes of a document's shingles to `room.tokens`, in the order of the text. Returns
     how many. content: uint8 [num_bytes], the document its bytes [at, end).
     """
-    count = folded(content, at, end, shingling.folding, room.points)
-    return _shingles_of(room.points[:count], shingling, room.tokens)
+    return _shingles(content, at, end, shingling, room)[0]
 
 
 @_compiled
-def _shingles_of(points: U32, shingling: Shingling, tokens: U64) -> np.int64:
-    """`shingle_hashes` of a folded text, uint32 [num_points]. tokens: uint64 [room]."""
-    count = np.int64(len(points))
-    if shingling.of_words:
-        count = word_tokens(points, tokens)
-    else:
+def _shingles(
+    content: Bytes, at: np.uint64, end: np.uint64, shingling: Shingling, room: Room
+) -> tuple[np.int64, np.int64, np.int64]:
+    """`shingle_hashes`; with them the code points of the folded text, and those of scripts without
+    spaces.
+    """
+    length, unspaced = folded(content, at, end, shingling.folding, room.points)
+    points, count = room.points[:length], length
+    if not shingling.of_words:
         for place in range(count):
-            tokens[place] = np.uint64(points[place])
+            room.tokens[place] = np.uint64(points[place])
+    elif unspaced:
+        count = unspaced_tokens(points, room.tokens)
+    else:
+        count = word_tokens(points, room.tokens)
     size = min(np.int64(shingling.size), count) if shingling.short else np.int64(shingling.size)
-    return shingles_in_place(tokens, count, size)
+    count = shingles_in_place(room.tokens, count, size)
+    return count, length, unspaced_count(points) if unspaced else np.int64(0)
 
 
 @_compiled
@@ -246,17 +284,29 @@ def minima_of(shingles: U64, permutations: Permutations, minima: U32) -> None:
     uint64 [num_shingles]; minima: uint32 [num_hashes].
     """
     minima[:] = _LARGEST
-    upper = np.empty(BLOCK, np.uint32)
-    for start in range(0, len(shingles), BLOCK):
-        count = min(BLOCK, len(shingles) - start)
-        for place in range(count):
-            upper[place] = np.uint32(shingles[start + place] >> _32)
+    factors, summands, place = permutations.factors, permutations.summands, _ZERO
+    # Four shingles a round: each reads the numbers of the permutations once, many of them in one
+    # instruction.
+    while place + _FOUR <= len(shingles):
+        first, second = _upper(shingles[place]), _upper(shingles[place + _ONE])
+        third, fourth = _upper(shingles[place + _TWO]), _upper(shingles[place + _THREE])
         for number in range(len(minima)):
-            factor, summand = permutations.factors[number], permutations.summands[number]
-            smallest = minima[number]
-            for place in range(count):
-                smallest = min(smallest, np.uint32(upper[place] * factor + summand))
-            minima[number] = smallest
+            factor, summand = factors[number], summands[number]
+            one = min(np.uint32(first * factor + summand), np.uint32(second * factor + summand))
+            two = min(np.uint32(third * factor + summand), np.uint32(fourth * factor + summand))
+            minima[number] = min(minima[number], min(one, two))
+        place += _FOUR
+    while place < len(shingles):
+        upper = _upper(shingles[place])
+        for number in range(len(minima)):
+            image = np.uint32(upper * factors[number] + summands[number])
+            minima[number] = min(minima[number], image)
+        place += _ONE
+
+
+@_compiled
+def _upper(shingle: np.uint64) -> np.uint32:
+    return np.uint32(shingle >> _32)
 
 
 @_compiled
@@ -270,10 +320,8 @@ def band_keys(
     start = _ZERO
     for document in range(len(texts.ends)):
         end = texts.ends[document]
-        length = folded(texts.content, start, end, shingling.folding, room.points)
-        made.points[document, 0] = np.uint64(length)
-        made.points[document, 1] = np.uint64(unspaced_count(room.points[:length]))
-        count = _shingles_of(room.points[:length], shingling, room.tokens)
+        count, length, unspaced = _shingles(texts.content, start, end, shingling, room)
+        made.points[document, 0], made.points[document, 1] = np.uint64(length), np.uint64(unspaced)
         start = end
         made.exempt[document] = count == 0
         if count == 0:

@@ -23,6 +23,7 @@ from mixtures.rules.near import NearRule
 from mixtures.rules.near_text import WHITE_SPACE, decomposed, permutation, stretches
 from mixtures.rules.word_characters import IGNORED_CHARACTERS, SUPERSCRIPT_DIGITS, WORD_CHARACTERS
 from pipeline.judges.annotators.kernel_arrays import (
+    POINTS_A_BYTE,
     U32,
     U64,
     Folding,
@@ -33,9 +34,6 @@ from pipeline.judges.annotators.kernel_arrays import (
     Texts,
 )
 
-# Folding makes at most so many characters of a byte: U+FDFA, three bytes, becomes 18. A test holds
-# this.
-POINTS_A_BYTE = 6
 _CODE_POINTS, _LINE = 0x110000, ord("\n")
 
 
@@ -82,7 +80,7 @@ def _packed(texts: Sequence[str]) -> Texts:
 def _room(texts: Texts) -> Room:
     """Room for the longest text; what is not written to takes no memory."""
     longest = int(np.diff(texts.ends, prepend=np.uint64(0)).max(initial=0))
-    size = POINTS_A_BYTE * longest + 1
+    size = POINTS_A_BYTE * longest + 2
     return Room(np.empty(size, np.uint32), np.empty(size, np.uint64))
 
 

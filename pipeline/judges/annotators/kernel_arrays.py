@@ -15,6 +15,8 @@ I64 = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
 
+POINTS_A_BYTE = 6
+"""Folding makes at most so many code points of a byte: U+FDFA, three bytes, becomes 18."""
 KEPT, BLANK, OPEN = 0, 1, 2
 """Kinds of characters, as tables of them say."""
 
@@ -140,8 +142,8 @@ class Permutations(NamedTuple):
 
 
 class Room(NamedTuple):
-    """What a document's text is worked on in, at most POINTS_A_BYTE of each for a byte of the
-    longest one. points: uint32, its folded code points; tokens: uint64, hashes of its words, then
+    """What a document's text is worked on in, POINTS_A_BYTE of each for a byte of the longest one
+    and two more. points: uint32, its folded code points; tokens: uint64, hashes of its words, then
     of its shingles.
     """
 

@@ -21,7 +21,8 @@ from mixtures.errors import ManifestError, RecipeError
 from mixtures.keys import digest_columns, order_keys, text_digest
 from mixtures.rules.near import PRESETS, NearRule
 from mixtures.rules.near_text import fold_point, unspaced_points
-from pipeline.judges.annotators.bands import POINTS_A_BYTE, fold_table, shingle_sets, signatures
+from pipeline.judges.annotators.bands import fold_table, shingle_sets, signatures
+from pipeline.judges.annotators.kernel_arrays import POINTS_A_BYTE
 from pipeline.stages.near.clusters import (
     Clusters,
     Drops,
@@ -67,7 +68,7 @@ def kernel_fold(text: str) -> str:
 
     content = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
     points = np.empty(POINTS_A_BYTE * len(content) + 1, np.uint32)
-    count = kernels.folded(content, np.uint64(0), np.uint64(len(content)), fold_table(), points)
+    count, _ = kernels.folded(content, np.uint64(0), np.uint64(len(content)), fold_table(), points)
     return "".join(map(chr, points[:count].tolist()))
 
 
