@@ -14,7 +14,7 @@ from pydantic import Field
 
 from mixtures.mix.claim import Claim, Count, Hash, KeysClaim
 from mixtures.rules.levels import LEVELS, Level
-from mixtures.words import plural
+from mixtures.words import percent_text, plural
 
 Lengths = dict[Annotated[str, Field(pattern=r"^[1-9][0-9]{0,15}$")], Count]
 """Documents by the least tokens of their class of length (`mixtures.stream.placebo.by_class`)."""
@@ -336,6 +336,18 @@ class MaskShares(Claim):
     max: Count
     whole: Count
     """Stretches of which no token is a target."""
+
+    def told(self, what: str, num_tokens: int) -> str:
+        """One line. what: names a stretch, of `num_tokens` tokens."""
+        least, median, p99, most = (
+            f"{percent_text(tokens, num_tokens, 2)}%"
+            for tokens in (self.min, self.median, self.p99, self.max)
+        )
+        none = f"; {self.whole:,} have no target" if self.whole else ""
+        return (
+            f"masked of each {what}: at least {least}, median {median}, 99th percentile {p99}, at"
+            f" most {most}{none}"
+        )
 
 
 class MaskClaim(StudyClaim):

@@ -22,12 +22,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
+import numpy as np
+
 from mixtures.errors import ManifestError, RecipeError
+from mixtures.mix.indexed import IndexedTokens
+from mixtures.mix.slots import MaskRuns
 from mixtures.mix.trace import TracedMix
 from mixtures.trainers.names import ORDERS, OrderName
 from mixtures.trainers.schedule import schedule_for
-from mixtures.trainers.training_order import OrderRequest, TrainerOrder
+from mixtures.trainers.training_order import Int64s, OrderRequest, TrainerOrder
 
+_BLOCK_SAMPLES = 1 << 15  # looked at at a time
 Changes = tuple[tuple[int, int], ...]
 """(step, value from it on): the first from step 0, steps rising."""
 
@@ -98,6 +103,22 @@ class Read:
     phase: Phase
     first: int
     last: int
+
+
+def masked_of_samples(
+    index: IndexedTokens, runs: MaskRuns, order: TrainerOrder, first: int, last: int
+) -> Int64s:
+    """How many tokens of samples first .. last - 1 of a training are masked: int64 [last -
+    first].
+    """
+    first_token = np.asarray(index.pointers, np.int64) // index.tokens.dtype.itemsize
+    masked = np.zeros(last - first, np.int64)
+    for low in range(first, last, _BLOCK_SAMPLES):
+        spans = order.spans(low, min(low + _BLOCK_SAMPLES, last))
+        begin = first_token[spans.positions] + spans.offsets
+        here = runs.before(begin + spans.num_tokens) - runs.before(begin)
+        np.add.at(masked, spans.reads - first, here)
+    return masked
 
 
 class TrainingOrder:

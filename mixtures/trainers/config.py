@@ -28,7 +28,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mixtures.trainers.names import Trainer
+from mixtures.trainers.names import SEEDS, Trainer
 from mixtures.trainers.schedule import Schedule, mix_fit
 
 
@@ -62,6 +62,10 @@ class TrainedMix:
     """Its repository on the hub, or a folder."""
     labels: str | None = None
     """Path without ending of what says which tokens are targets, beside the .bin; None: all are."""
+    masked: str = ""
+    """How much of each batch is no target, in words."""
+    without_target: int = 0
+    """Batches without a target."""
 
 
 def warnings(mix: TrainedMix, schedule: Schedule) -> list[str]:
@@ -74,6 +78,11 @@ def warnings(mix: TrainedMix, schedule: Schedule) -> list[str]:
         lines.append(
             f"{inner:,} of {mix.num_eods:,} tokens with id {mix.eod_id} are text, since the mix was"
             f" made with special_tokens: parse; {_ENDS[schedule.trainer]}"
+        )
+    if mix.without_target:
+        lines.append(
+            f"of {mix.without_target:,} of {schedule.steps:,} batches every token is masked: their"
+            " loss is a mean over nothing, or over the labels behind them; take larger batches"
         )
     return lines
 
@@ -94,6 +103,7 @@ def configuration(mix: TrainedMix, schedule: Schedule) -> str:
         ),
         _NOTES[trainer].format(batch=f"{schedule.batch:,}"),
         *([] if mix.labels is None else [MASKED[trainer]]),
+        *([mix.masked] if mix.masked else []),
         *(f"warning: {warning}" for warning in warnings(mix, schedule)),
     ]
     comments = "".join(f"# {_one_line(note)}\n" for note in notes)
@@ -189,7 +199,7 @@ def _olmo(mix: TrainedMix, schedule: Schedule) -> str:
     loader = {
         "_CLASS_": "olmo_core.data.data_loader.NumpyDataLoaderConfig",
         "global_batch_size": schedule.batch * schedule.sequence,
-        "seed": 0,
+        "seed": SEEDS["olmo-core"],
     }
     duration = {
         "_CLASS_": "olmo_core.train.common.Duration",

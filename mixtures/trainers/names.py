@@ -4,6 +4,7 @@ starts without numpy.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 Trainer = Literal["neox", "megatron", "olmo-core", "nanotron"]
@@ -13,3 +14,8 @@ TRAINERS: tuple[Trainer, ...] = get_args(Trainer)
 OrderName = Literal["neox", "megatron", "file-order"]
 ORDERS: tuple[OrderName, ...] = get_args(OrderName)
 """Orders in which a mix is read (`mixtures.trainers.training_order`)."""
+
+SEEDS: Mapping[Trainer, int] = {"neox": 1234, "olmo-core": 0}
+"""By which a configuration has its trainer shuffle: GPT-NeoX's default, and what is written for
+OLMo-core.
+"""

@@ -16,6 +16,8 @@ the samples shuffled:
                 the separate epoch first, then the rest
     file-order  as in the mix, once; not shuffled
 
+OLMo-core cuts a mix into windows of L tokens as it lies, and shuffles these (`olmo_windows`).
+
 So an order is a pure function of the documents' sizes, the seed, L and the number of samples asked
 for, which decides the epochs (`mixtures.trainers.epochs`). Taken for granted: the whole mix is the
 training split (`split: "1"` or a training data path of its own), as one data path without weights,
@@ -192,6 +194,20 @@ class TrainerOrder:
     def _slots(self, tokens: Int64s) -> Int64s:
         """Which of the documents laid end to end each token is in, both int64 [num_tokens]."""
         return self._ends.searchsorted(tokens, side="right")
+
+
+def olmo_windows(windows: int, seed: int, epoch: int) -> npt.NDArray[np.uint32]:
+    """The windows of a mix in the order in which OLMo-core reads them: uint32 [windows].
+
+    Source: ai2-olmo-core 3.0.0 data/data_loader.py (`NumpyFSLDataLoader._build_global_indices`),
+    data/utils.py (`get_rng`).
+
+    Args:
+        windows: below 2^32. epoch: from 1.
+    """
+    order = np.arange(windows, dtype=np.uint32)
+    np.random.Generator(np.random.PCG64(seed=seed + epoch)).shuffle(order)
+    return order
 
 
 def _epochs(num_documents: int, epochs: int, state: Any | None) -> npt.NDArray[np.int32]:

@@ -99,13 +99,20 @@ def test_olmo_core_learns_just_what_is_not_masked(
     subprocess.run(
         [python, str(reads), str(tmp_path / "olmo.json"), str(tmp_path / "read.npz")], check=True
     )
-    labels = np.load(tmp_path / "read.npz")["labels"]
+    read = np.load(tmp_path / "read.npz")
+    labels = read["labels"]
     wanted = mix.tokens.astype(np.int64)
     runs = pq.read_table(mix.folder / "mask.parquet").to_pylist()
     for run in runs:
         wanted[run["start"] : run["start"] + run["length"]] = -100
     windows = len(wanted) // SEQUENCE
     wanted = wanted[: windows * SEQUENCE].reshape(windows, SEQUENCE)
+    batches = (wanted[read["seen"]] == -100).reshape(-1, BATCH * SEQUENCE).sum(axis=1)
+    assert len(batches) == read["batches"]
+    (said,) = (line for line in lines if line.startswith("# masked of each batch"))
+    shares = [f"{100 * one / BATCH / SEQUENCE:.2f}" for one in np.sort(batches).tolist()]
+    assert f"at least {shares[0]}%, median {shares[(len(shares) - 1) // 2]}%" in said
+    assert f"at most {shares[-1]}%" in said
     np.testing.assert_array_equal(labels[:, :-1], wanted[:, 1:])  # the next token is the target
     assert (labels[:, -1] == -100).all()  # of a window's last token there is none
     assert 0 < (wanted == -100).sum() < wanted.size

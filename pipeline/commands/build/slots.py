@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from mixtures.mix.claims import Claims
-from mixtures.mix.judged import WINDOW_TOKENS, ArmClaim, MaskClaim, MaskShares
+from mixtures.mix.judged import WINDOW_TOKENS, ArmClaim, MaskClaim
 from mixtures.words import percent_text
 from pipeline.report import Column, Table, count, say
 
@@ -62,20 +62,7 @@ def print_mask(mask: MaskClaim, claims: Claims) -> None:
     _print_windows(
         "masked documents" if mask.fill == "mask" else "masked terms", mask.windows, claims
     )
-    say(shares_line(mask.shares, f"{WINDOW_TOKENS:,} tokens", WINDOW_TOKENS))
-
-
-def shares_line(shares: MaskShares, what: str, num_tokens: int) -> str:
-    """How much of stretches of `num_tokens` tokens is masked, which `what` names."""
-    least, median, p99, most = (
-        percent_text(tokens, num_tokens, 2)
-        for tokens in (shares.min, shares.median, shares.p99, shares.max)
-    )
-    none = f"; {shares.whole:,} have no target" if shares.whole else ""
-    return (
-        f"masked of each {what}: at least {least}%, median {median}%, 99th percentile {p99}%, at"
-        f" most {most}%{none}"
-    )
+    say(mask.shares.told(f"{WINDOW_TOKENS:,} tokens", WINDOW_TOKENS))
 
 
 def _print_windows(what: str, windows: int, claims: Claims) -> None:

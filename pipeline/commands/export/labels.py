@@ -13,25 +13,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.audit.documents import MixDocuments
-from mixtures.audit.tables.mask import mask_runs
 from mixtures.mix.claims import Claims
 from mixtures.mix.files import INDEX, TOKENS
 from mixtures.mix.indexed import header, open_indexed, pieces
 from mixtures.trainers.names import Trainer
 
+Int64s = npt.NDArray[np.int64]
 IGNORED = -100
 BLOCK_TOKENS = 1 << 24
 
 
-def write_labels(mix: Path, claims: Claims, trainer: Trainer, prefix: str) -> None:
-    """Write PREFIX.npy (olmo-core) or PREFIX.bin and PREFIX.idx (neox).
-
-    Raises:
-        ManifestError: the mask is not what the manifest says.
+def write_labels(
+    mix: Path, claims: Claims, trainer: Trainer, prefix: str, runs: tuple[Int64s, Int64s]
+) -> None:
+    """Write PREFIX.npy (olmo-core) or PREFIX.bin and PREFIX.idx (neox). runs: starts and lengths,
+    int64 [num_runs] each.
     """
-    assert claims.mask is not None
-    starts, lengths = mask_runs(mix, claims.mask, MixDocuments(mix).max_rows)
+    starts, lengths = runs
     targets = _targets(claims.total_tokens, starts, starts + lengths)
     if trainer == "olmo-core":
         _write(Path(f"{prefix}.npy"), (block.view(np.uint8) for _, block in targets))
@@ -53,7 +51,7 @@ def write_labels(mix: Path, claims: Claims, trainer: Trainer, prefix: str) -> No
 
 
 def _targets(
-    num_tokens: int, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
+    num_tokens: int, starts: Int64s, ends: Int64s
 ) -> Iterator[tuple[int, npt.NDArray[np.bool_]]]:
     """Block by block, its first token and which of its tokens are targets, bool [num_of_block].
     starts, ends: int64 [num_runs], ascending.

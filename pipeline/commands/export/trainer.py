@@ -7,19 +7,24 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mixtures.audit.documents import MixDocuments
+from mixtures.audit.tables.mask import mask_runs
 from mixtures.errors import RecipeError
 from mixtures.mix.claims import Claims
 from mixtures.mix.files import INDEX, TOKENS
+from mixtures.mix.judged import MaskShares
+from mixtures.mix.slots import MaskRuns
 from mixtures.mix.trace import TracedMix
 from mixtures.trainers.config import MASKED, TrainedMix, configuration, warnings
 from mixtures.trainers.epochs import neox_epochs, neox_weighted_samples
 from mixtures.trainers.fit import most_steps
-from mixtures.trainers.names import Trainer
+from mixtures.trainers.names import SEEDS, Trainer
 from mixtures.trainers.schedule import Schedule, schedule_for
 from pipeline.commands.destination import refuse_place
+from pipeline.commands.export.batches import batch_shares
 from pipeline.commands.export.labels import write_labels
 from pipeline.lookup.documents import StreamDocuments
 from pipeline.report import say
@@ -84,16 +89,21 @@ def export_trainer(
     file = StreamDocuments.of_mix(mix, tokenizer).tokenizer.absolute()
     trained = _trained(mix.absolute(), claims, file, links)
     schedule = _schedule(trainer, claims, wish)
-    if claims.mask and trainer == "neox":
-        _require_one_epoch(schedule, claims.total_tokens)
+    runs = None
+    if claims.mask:
+        if trainer == "neox":
+            _require_one_epoch(schedule, claims.total_tokens)
+        runs = mask_runs(mix, claims.mask, MixDocuments(mix).max_rows)
+        trained = _with_shares(trained, schedule, batch_shares(traced, MaskRuns(*runs), schedule))
+        say(trained.masked)
     for warning in warnings(trained, schedule):
         say(f"warning: {warning}")
     text = configuration(trained, schedule)
     with _linked(
         links, {trained.tokens + new: mix.absolute() / old for new, old in _LINKS[trainer]}
     ):
-        if trained.labels is not None:
-            write_labels(mix, claims, trainer, trained.labels)
+        if trained.labels is not None and runs is not None:
+            write_labels(mix, claims, trainer, trained.labels, runs)
         write_whole(out, text.encode())
 
 
@@ -149,6 +159,14 @@ def _trained(mix: Path, claims: Claims, tokenizer: Path, links: Path) -> Trained
         tokenizer=origin.repo if origin else str(tokenizer.parent),
         labels=(str(links / f"labels-{claims.mix_id[:SHOWN_IDENTITY]}") if claims.mask else None),
     )
+
+
+def _with_shares(trained: TrainedMix, schedule: Schedule, shares: MaskShares) -> TrainedMix:
+    batch, sequence = schedule.batch, schedule.sequence
+    what = f"batch of {batch:,} x {sequence:,} tokens"
+    seed = SEEDS[schedule.trainer]
+    told = f"{shares.told(what, batch * sequence)}, in the order of seed {seed}"
+    return replace(trained, masked=told, without_target=shares.whole)
 
 
 def _schedule(trainer: Trainer, claims: Claims, wish: Wish) -> Schedule:

@@ -24,6 +24,7 @@ import recipes
 from mixtures.audit import audit_aligned, audit_mix
 from mixtures.errors import RecipeError, SupplyError
 from mixtures.mix.manifest import Manifest
+from mixtures.words import percent_text
 from pipeline.commands.export.html.page import page
 from tests.mixtures.recipe.tokenizer.test_request import with_specials
 from tests.pipeline.arms.studies import ARMS, DONORS, make_study, read_rows, texts, write_study
@@ -274,6 +275,37 @@ def test_gpt_neox_gets_ids_and_minus_100_in_documents_of_the_same_lengths(
     pointers = [np.frombuffer(index, "<i8", count, 34 + 4 * count) for index in (one, two)]
     np.testing.assert_array_equal(2 * pointers[0], pointers[1])
     assert two[34 + 12 * count :] == one[34 + 12 * count :]
+
+
+def masked_of_batches(text: str) -> list[str]:
+    """At least, median and most of what a configuration says of its batches."""
+    (said,) = (line for line in text.splitlines() if line.startswith("# masked of each batch"))
+    return [one for name, one in re.findall(r"(at least|median|at most) (\S+?)%", said)]
+
+
+def test_an_export_says_how_much_of_each_batch_is_masked(study, built, tmp_path):
+    mix, wanted = study.parent / "out" / "terms", no_targets(study, "terms")
+    exported(study, "terms", "neox", tmp_path / "neox.yaml", "--steps", "20")
+    asked = ["--trainer", "neox", "--samples", str(math.ceil(20 * 4 * 1.005)), *SIZE]
+    batches = []
+    for step in range(20):
+        spans = passes("trace", mix, "--step", str(step), *asked, "--json").answer["spans"]
+        stretches = [(span["token"], span["token"] + span["num_tokens"]) for span in spans]
+        batches.append(sum(int(wanted[low:high].sum()) for low, high in stretches))
+    expected = [percent_text(count, 128, 2) for count in sorted(batches)]
+    said = masked_of_batches((tmp_path / "neox.yaml").read_text())
+    assert said == [expected[0], expected[9], expected[19]]
+
+
+def test_a_batch_without_a_target_is_a_warning(study, built, tmp_path):
+    windows = no_targets(study, "masked")[: 12_000 // 32 * 32].reshape(-1, 32).sum(axis=1)
+    steps = ["--sequence", "32", "--batch", "1"]  # a batch is a window, in whichever order
+    command = ["export", study.parent / "out" / "masked", "--trainer", "olmo-core"]
+    told = passes(*command, "--out", tmp_path / "olmo.yaml", *steps).err
+    assert f"warning: of {int((windows == 32).sum())} of {len(windows)} batches every token" in told
+    expected = [percent_text(count, 32, 2) for count in sorted(windows.tolist())]
+    said = masked_of_batches((tmp_path / "olmo.yaml").read_text())
+    assert said == [expected[0], expected[(len(windows) - 1) // 2], expected[-1]]
 
 
 def test_gpt_neox_is_not_let_into_a_second_epoch_by_its_half_per_cent(study, built, tmp_path):
