@@ -3,7 +3,8 @@
     aligned idx    tokens.idx are equal byte by byte: every trainer makes one schedule of both
     aligned bin    tokens.bin are equal outside the slots of the two
     aligned rows   the tables are equal outside the slots; a slot of both has the same donors; and
-                   what an arm's slots have in its base is what its filter removed
+                   what an arm's slots have in its base is what its filter removed; arms with other
+                   fills have other donors
 
 Reads both .bin and tables once. Memory: a chunk of each, and the slots.
 """
@@ -58,6 +59,14 @@ class _Side:
     def base(self) -> str:
         """Identity of the base: its own, if it is no arm."""
         return self.study.base if self.study else self.claims.identity
+
+    @property
+    def fill(self) -> object:
+        """What decides the donors of a slot; arms for which it is equal share them."""
+        if self.arm is None or self.arm.fill == "fresh":
+            return "fresh"
+        (judge,) = self.claims.filters
+        return self.arm.fill, judge.blocklist, judge.classifier and judge.classifier.digest
 
     @property
     def fault(self) -> str:
@@ -175,7 +184,8 @@ class _Pair:
         outside = ~(mine | theirs)
         yield from self._named(one, unlike & outside, "is another, and in no slot")
         yield from self._named(one, (one["cut"] != two["cut"]) & outside, "is cut in one of both")
-        yield from self._named(one, unlike & mine & theirs, "is a slot of both, with other donors")
+        both = mine & theirs & (self.one.fill == self.two.fill)
+        yield from self._named(one, unlike & both, "is a slot of both, with other donors")
         yield from self._named(one, ~unlike & (mine != theirs), "is a slot, and did not give way")
         # what the slots of one have in the other, which does not have them
         for side, there in ((mine & ~theirs, two), (theirs & ~mine, one)):

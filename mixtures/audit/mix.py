@@ -74,6 +74,7 @@ class _MixAudit:
         self.claims = read_claims(folder)
         self.max_rows = max_rows(folder, self.claims.layout.dtype.itemsize)
         self.pair, self.open_faults = try_open(folder / TOKENS, folder / INDEX)
+        self.slots = SlotTable.read(folder, self.claims, self.max_rows)
         self.pointer_faults = [] if self.pair is None else pointer_faults(self.pair)
 
     def run(self, progress: Progress | None) -> AuditReport:
@@ -87,7 +88,6 @@ class _MixAudit:
         checks += [*stream_checks, self._index_hash(), self._index()]
         reader = PartReader(self.folder, self.claims, self.max_rows)
         quotas, epochs = CountedQuotas(self.claims), Epochs(self.claims)
-        slots = SlotTable.read(self.folder, self.claims, self.max_rows)
         bound = PrefixBound(self.claims)
         document_checks: list[DocumentCheck] = [
             TableIndex(self.claims, self.pair),
@@ -96,13 +96,13 @@ class _MixAudit:
         ]
         document_checks += [KeyRanges(self.claims), KeyOrder(self.claims), epochs]
         document_checks += [
-            Distinct(self.claims, self._digests_with_keys, slots.inner),
+            Distinct(self.claims, self._digests_with_keys, self.slots.inner),
             StreamOrder(self.claims),
             bound,
             Origins(self.claims),
         ]
         if self.claims.arm is not None:
-            document_checks.append(Slots(self.claims, self.claims.arm, slots))
+            document_checks.append(Slots(self.claims, self.claims.arm, self.slots))
         if self.claims.mask is not None:
             mask = Masked(self.folder, self.claims, self.claims.mask, self.max_rows)
             document_checks.append(mask)
@@ -114,7 +114,7 @@ class _MixAudit:
         of_documents = walk(
             reader,
             self.claims,
-            slots,
+            self.slots,
             [check for check in document_checks if check.name not in lacks],
         )
         checks += [
@@ -205,13 +205,14 @@ class _MixAudit:
         def parts() -> Iterator[tuple[Any, Any, Any]]:
             for number in range(len(self.claims.hashes.documents_parts)):
                 path = part_path(self.folder, "documents", number)
-                names = ["source", "digest", "epoch", "copy"]
+                names = ["position", "source", "digest", "epoch", "copy"]
                 columns = read_part(path, DOCUMENTS, self.max_rows, names, spelled=False)
                 digest = digest_columns(columns["digest"])
                 once = (
                     (columns["epoch"] == 0)
                     & (columns["copy"] == 0)
                     & ~np.isin(self.claims.strands_of(columns), inserts)
+                    & ~self.slots.repeated(self.slots.at(columns["position"]))
                 )
                 yield digest, order_keys(digest), once
 

@@ -33,7 +33,6 @@ from mixtures.audit.documents import MixDocuments
 from mixtures.diff.compare import KEY
 from mixtures.keys import order_key, order_keys
 from mixtures.mix.claims import Claims, SourceClaim
-from mixtures.mix.slots import donor_digests
 from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.recipe.near_request import NEAR
 
@@ -84,7 +83,8 @@ class WhyNot:
         removed = " or ".join(f"filter {item.label}" for item in self.other.claims.filters)
         reasons = np.full(len(digest), removed or UNKNOWN, object)
         if self.mix.claims.arm:
-            fills = _frame(donor_digests(self.mix.folder)).unique()
+            slots = self.mix.slots  # a donor that the base has is there for other reasons, too
+            fills = _frame(slots.digests[~slots.of_base]).unique()
             rows = _frame(digest).with_row_index("row").join(fills, on=KEY)["row"].to_numpy()
             reasons[rows] = FILLS
         return reasons

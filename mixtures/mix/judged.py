@@ -14,6 +14,7 @@ from pydantic import Field
 
 from mixtures.mix.claim import Claim, Count, Hash, KeysClaim
 from mixtures.rules.levels import LEVELS, Level
+from mixtures.stream.arms.donors import Fill
 from mixtures.words import percent_text, plural
 
 Lengths = dict[Annotated[str, Field(pattern=r"^[1-9][0-9]{0,15}$")], Count]
@@ -266,14 +267,31 @@ class SlotClaim(Claim):
     """Documents of the stream that are slots."""
 
 
+class RepeatedClaim(Claim):
+    """The donors of a source that stand elsewhere, too: in the base, or in another slot."""
+
+    base_documents: Count
+    """Those that the base has."""
+    places: Count
+    """In slots, each at the first of its positions, but for the first place of what the base does
+    not have."""
+    tokens: Count
+    """At these."""
+    most: Count
+    """Places in slots of the one that has most."""
+
+
 class DonorClaim(KeysClaim):
     """The donors of a source. keys: from the first that the base does not use to the last that may
     be one.
     """
 
     documents: Count
+    """That the base does not have."""
     tokens: Count
-    """Of them in slots, each at the first of its positions."""
+    """Of all donors in slots, each at the first of its positions."""
+    repeated: RepeatedClaim | None = None
+    """Where they may be."""
 
 
 class StudyClaim(Claim):
@@ -291,7 +309,7 @@ class StudyClaim(Claim):
 class ArmClaim(StudyClaim):
     """An aligned arm of a study."""
 
-    fill: Literal["fresh"]
+    fill: Fill
     slots: Hash
     """Of the table."""
     sources: dict[str, SlotClaim]
@@ -305,7 +323,7 @@ class ArmClaim(StudyClaim):
     """Stretches of WINDOW_TOKENS tokens of the stream that a slot touches."""
 
     def given(self, source: str) -> int:
-        """Documents that a source gives to slots, whosever they are."""
+        """Documents that a source gives to slots, whosever they are, beside those of the base."""
         return self.donors[source].documents if source in self.donors else 0
 
     def taken(self, source: str) -> int:

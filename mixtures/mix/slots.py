@@ -9,6 +9,7 @@ table is hashed by what it says, as the others are (`mixtures.mix.tables.part_ha
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +24,7 @@ from mixtures.errors import ManifestError
 from mixtures.keys import digest_columns
 from mixtures.mix.judged import WINDOW_TOKENS, MaskShares
 from mixtures.mix.tables import Columns, from_arrow
+from mixtures.stream.arms.donors import Fill
 
 Int64s = npt.NDArray[np.int64]
 SLOTS = pa.schema(
@@ -42,6 +44,10 @@ SLOTS = pa.schema(
     ]
 )
 SLOTS_FILE = "slots.parquet"
+_MORE: Mapping[Fill, pa.Field] = {
+    "approved": pa.field("repeat", pa.uint32()),  # times the donor stood already: 0 for unused ones
+}
+"""A column behind those, of arms with a certain fill."""
 MASK = pa.schema(
     [
         ("start", pa.uint64()),  # tokens of the stream before the run
@@ -49,6 +55,11 @@ MASK = pa.schema(
     ]
 )
 MASK_FILE = "mask.parquet"
+
+
+def slots_schema(fill: Fill) -> pa.Schema:
+    """The schema of the table of an arm with this fill."""
+    return SLOTS.append(_MORE[fill]) if fill in _MORE else SLOTS
 
 
 def windows_touched(
@@ -123,6 +134,7 @@ class Donor:
     donor_tokens: int
     file: str
     row: int
+    repeat: int = 0
 
 
 def donor_digests(folder: Path) -> npt.NDArray[np.uint64]:
@@ -161,8 +173,8 @@ class SlotReader:
         ManifestError: the table cannot be read.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / SLOTS_FILE
+    def __init__(self, folder: Path, fill: Fill) -> None:
+        self._path, self._names = folder / SLOTS_FILE, slots_schema(fill).names
         self._positions: npt.NDArray[np.uint64] = np.unique(
             _read(self._path, ["position"]).column("position").to_numpy()
         )
@@ -195,5 +207,5 @@ class SlotReader:
         return np.unique(donor_digests(self._path.parent)[:, 0])
 
     def _rows(self, wanted: pc.Expression) -> list[Donor]:
-        rows = _read(self._path, SLOTS.names, wanted).to_pylist()
+        rows = _read(self._path, self._names, wanted).to_pylist()
         return [Donor(**{**row, "digest": row["digest"].hex()}) for row in rows]

@@ -188,6 +188,7 @@ _LITTLE_ENDIAN = {
     "offset": "<u4",
     "length": "<u4",
     "donor_tokens": "<u4",
+    "repeat": "<u4",
 }
 
 

@@ -182,7 +182,7 @@ class TracedMix:
 
     @cached_property
     def _slots(self) -> SlotReader | None:
-        return SlotReader(self.folder) if self.claims.arm else None
+        return SlotReader(self.folder, self.claims.arm.fill) if self.claims.arm else None
 
     def first_tokens(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Tokens of the stream before each of some documents; both int64 [num_positions]."""

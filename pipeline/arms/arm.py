@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from mixtures.audit.tables.slots import SlotTable
 from mixtures.mix.judged import ArmClaim
-from mixtures.mix.slots import SLOTS, SLOTS_FILE, windows_touched
+from mixtures.mix.slots import SLOTS_FILE, slots_schema, windows_touched
 from mixtures.mix.tables import part_hash
 from mixtures.stream.arms.donors import KINDS
 from pipeline.arms.base import Base
@@ -26,7 +26,8 @@ Int64s = npt.NDArray[np.int64]
 def fill_draft(base: Base, arm: str) -> Draft:
     """What stands in the slots of an arm."""
     made = FilledArm(base, arm)
-    return Draft(base.describe(arm, made.claim()), SLOTS_FILE, SLOTS, made.table, made.runs())
+    described = base.describe(arm, made.claim())
+    return Draft(described, SLOTS_FILE, made.schema, made.table, made.runs())
 
 
 class FilledArm:
@@ -35,23 +36,25 @@ class FilledArm:
     def __init__(self, base: Base, arm: str) -> None:
         self.base, self.arm = base, arm
         self.places = base.places.among(base.slots.arms[arm])
-        self.pieces = _pieces(base.filling, self.places)
+        self.filling = base.fillings[arm]
+        self.schema = slots_schema(self.filling.fill)
+        self.pieces = _pieces(self.filling, self.places)
         self.table = self._slots_table()
 
     def claim(self) -> ArmClaim:
         """What the manifest says of the slots."""
-        slots, keys = SlotTable(self.table), self.base.filling.keys
+        keys = {name: stretch.hex() for name, stretch in self.filling.keys.items()}
+        slots = SlotTable(self.table, self.filling.fill, keys)
         inner_documents, inner_begun = slots.inner_counts()
-        donors = slots.donors({name: stretch.hex() for name, stretch in keys.items()})
         return ArmClaim(
             study=self.base.study.study.name,
             arm=self.arm,
             base=self.base.claims.identity,
             rules=self.base.rules,
-            fill="fresh",
-            slots=part_hash(SLOTS, self.table),
+            fill=slots.fill,
+            slots=part_hash(self.schema, self.table),
             sources=slots.sources(self.base.slots.names),
-            donors={name: donor for name, donor in donors.items() if donor.documents},
+            donors={name: donor for name, donor in slots.donors().items() if donor.tokens},
             inner_documents=inner_documents,
             inner_begun=inner_begun,
             windows=windows_touched(self.places.first_token, self.places.num_tokens)[0],
@@ -59,8 +62,8 @@ class FilledArm:
 
     def runs(self) -> Int64s:
         """As `RUNS_FILE` has them."""
-        pieces, donors = self.pieces, self.base.filling.donors
-        donor = self.base.filling.donor[pieces.piece]
+        pieces, donors = self.pieces, self.filling.donors
+        donor = self.filling.donor[pieces.piece]
         begin = self.places.first_token[pieces.place] + pieces.offset
         cut = pieces.num_tokens < donors.num_tokens[donor]
         origin = donors.token_file[donor], donors.offset[donor]
@@ -68,7 +71,7 @@ class FilledArm:
 
     def _slots_table(self) -> dict[str, npt.NDArray[Any]]:
         """The columns of slots.parquet, [num_rows] each."""
-        filling, slots, pieces = self.base.filling, self.base.slots, self.pieces
+        filling, slots, pieces = self.filling, self.base.slots, self.pieces
         names, slot = np.array(slots.names, object), self.places.slot[pieces.place]
         donor = filling.donor[pieces.piece]
         found = filling.donors
@@ -79,7 +82,7 @@ class FilledArm:
             found.ledger_row[donor],
             paths,
         )
-        return {
+        columns: dict[str, npt.NDArray[Any]] = {
             "position": self.places.position[pieces.place],
             "slot": slot,
             "offset": pieces.offset,
@@ -92,7 +95,9 @@ class FilledArm:
             "donor_tokens": found.num_tokens[donor],
             "file": np.array(paths.names, object)[files],
             "row": rows,
+            "repeat": filling.repeat[pieces.piece],
         }
+        return {name: columns[name] for name in self.schema.names}
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,8 @@ class Base:
     claims: Claims
     slots: Slots
     places: Places
-    filling: Filling
+    fillings: Mapping[str, Filling]
+    """By arm, of those that are filled."""
     filters: Mapping[str, FilterClaim]
     """By arm, what its filter removes."""
     masks: Mapping[str, TermMask]

@@ -1,18 +1,20 @@
 """Which donors stand in which slots of a study: the assignment of `mixtures.stream.arms.donors`,
-with the documents that it means.
+with the documents that it means. Arms with one fill share one assignment.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from mixtures.keys import KeyRange
+from mixtures.stream.arms.donors import Fill, Pieces
 from mixtures.stream.arms.figures import Given
-from mixtures.stream.arms.study import LoadedStudy
+from mixtures.stream.arms.study import Filled, LoadedStudy
 from pipeline.arms.pool import Donors, Pool
 from pipeline.arms.slots import Slots
 from pipeline.build.build import Judged
@@ -22,10 +24,11 @@ Int64s = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Filling:
-    """What fills all slots of a study, in pieces of donors: arrays [num_pieces], by slot and, in
+    """What fills the slots of some arms, in pieces of donors: arrays [num_pieces], by slot and, in
     it, by offset.
     """
 
+    fill: Fill
     slot: Int64s
     offset: Int64s
     """Tokens of the slot before the piece."""
@@ -33,6 +36,9 @@ class Filling:
     """Tokens of the piece."""
     kind: Int64s
     """Of the slot, index into KINDS."""
+    repeat: Int64s
+    """How often the donor stands already, 0 for an unused one: a place in the base counts as one,
+    and what earlier rounds of the assignment took."""
     donor: Int64s
     """Index into `donors`."""
     donors: Donors
@@ -40,70 +46,87 @@ class Filling:
     donor_source: Int64s
     """Of each donor, index into the names of the slots: int64 [num_donors]."""
     keys: dict[str, KeyRange]
-    """By donor source, the stretch of keys that its donors come from."""
+    """By donor source, the stretch of keys that its unused donors come from."""
 
 
-def share_out(study: LoadedStudy, judged: Judged, slots: Slots) -> dict[str, Given]:
-    """Share out the donors of each source among the slots of all arms, by lengths alone. By the
-    source that gives.
-    """
-    givers = [study.donor_source(name) for name in slots.names]
-    given = {}
-    for name in slots.names:
-        mine = np.flatnonzero(_takes(slots, givers, name))
-        if len(mine):
-            pool = Pool(judged.choices[name], study.donor_keys(name))
-            given[name] = Given.assigned(
-                slots.source[mine], slots.num_tokens[mine], pool.keys, pool.lengths()
-            )
-    return given
+class Filler:
+    """Fills the slots of arms that share their donors."""
 
+    def __init__(self, study: LoadedStudy, judged: Judged, slots: Slots, filled: Filled) -> None:
+        self._study, self._judged, self._slots, self.filled = study, judged, slots, filled
+        self._wanted = np.logical_or.reduce([slots.arms[arm] for arm in filled.arms])
+        self._givers = [study.donor_source(name) for name in slots.names]
 
-def _takes(slots: Slots, givers: Sequence[str], giver: str) -> npt.NDArray[np.bool_]:
-    """Which slots a source gives donors to, bool [num_slots]. givers: of each source."""
-    gives = np.array([one == giver for one in givers])
-    return gives[slots.source] & slots.filled
+    def share_out(self) -> dict[str, Given]:
+        """Share out the donors of each source among the slots of all these arms, by lengths alone.
+        By the source that gives.
+        """
+        slots, given = self._slots, {}
+        for name in slots.names:
+            mine = self._taking(name)
+            if len(mine):
+                pool = self._pool(name)
+                base = self._pool(name, used=True).lengths() if self.filled.approval else None
+                given[name] = Given.assigned(
+                    slots.source[mine], slots.num_tokens[mine], pool.keys, pool.lengths(), base
+                )
+        return given
 
-
-def fill(study: LoadedStudy, judged: Judged, slots: Slots, given: Mapping[str, Given]) -> Filling:
-    """Find the documents that fill the slots. given: as `share_out`, with no slot unfilled."""
-    givers = [study.donor_source(name) for name in slots.names]
-    found, donors, sources, keys = [], [], [], {}
-    before = 0
-    for name, one in given.items():
-        mine, pieces = np.flatnonzero(_takes(slots, givers, name)), one.pieces
-        taken = Pool(judged.choices[name], study.donor_keys(name)).first(pieces.used())
-        found.append(
-            [
-                mine[pieces.slot],
-                pieces.kept,
-                pieces.kind,
-                before + taken.index(pieces.length, pieces.rank),
-            ]
+    def fill(self, given: Mapping[str, Given]) -> Filling:
+        """Find the documents that fill the slots. given: as `share_out`, with no slot unfilled."""
+        found, donors, sources, keys = [], [], [], {}
+        before = 0
+        for name, one in given.items():
+            pieces = one.pieces
+            donor, taken = self._documents(name, one.donors, pieces)
+            found.append([self._taking(name)[pieces.slot], pieces.kept, pieces.kind, pieces.repeat])
+            found[-1].append(before + donor)
+            donors += taken
+            count = sum(len(some.num_tokens) for some in taken)
+            sources.append(np.full(count, self._slots.names.index(name)))
+            keys[name] = one.keys
+            before += count
+        columns = [
+            np.concatenate([np.empty(0, np.int64), *(columns[at] for columns in found)])
+            for at in range(5)
+        ]
+        order = np.argsort(columns[0], kind="stable")
+        slot, kept, kind, repeat, donor = (column[order] for column in columns)
+        ends = np.cumsum(kept)
+        first = np.searchsorted(slot, slot)  # of each piece, the first of its slot
+        offset = ends - kept - (ends - kept)[first] if len(slot) else ends
+        source = np.concatenate([np.empty(0, np.int64), *sources])
+        return Filling(
+            self.filled.fill, slot, offset, kept, kind, repeat, donor, _joined(donors), source, keys
         )
-        donors.append(taken)
-        sources.append(np.full(len(taken.num_tokens), slots.names.index(name)))
-        keys[name] = one.keys
-        before += len(taken.num_tokens)
-    slot, kept, kind, donor = (
-        np.concatenate([np.empty(0, np.int64), *(columns[at] for columns in found)])
-        for at in range(4)
-    )
-    order = np.argsort(slot, kind="stable")
-    slot, kept, kind, donor = (column[order] for column in (slot, kept, kind, donor))
-    ends = np.cumsum(kept)
-    first = np.searchsorted(slot, slot)  # of each piece, the first of its slot
-    offset = ends - kept - (ends - kept)[first] if len(slot) else ends
-    return Filling(
-        slot,
-        offset,
-        kept,
-        kind,
-        donor,
-        _joined(donors),
-        np.concatenate([np.empty(0, np.int64), *sources]),
-        keys,
-    )
+
+    def _taking(self, giver: str) -> Int64s:
+        """Which slots a source gives donors to, int64 [num_given]."""
+        gives = np.array([one == giver for one in self._givers])
+        return np.flatnonzero(gives[self._slots.source] & self._wanted)
+
+    def _pool(self, name: str, *, used: bool = False) -> Pool:
+        keys = self._study.donor_keys(name)
+        return Pool(self._judged.choices[name], keys, self.filled.approval, used=used)
+
+    def _documents(
+        self, name: str, unused: Mapping[int, int], pieces: Pieces
+    ) -> tuple[Int64s, list[Donors]]:
+        """The donor of each piece, int64 [num_pieces], among those that follow. unused: how many
+        there are of each length; of a length these come first.
+        """
+        counts = Counter(pieces.used())
+        new = self._pool(name).first(counts & Counter(unused))
+        if self.filled.approval is None:
+            return new.index(pieces.length, pieces.rank), [new]
+        old = self._pool(name, used=True).first(counts - Counter(unused))
+        rank = pieces.rank - np.array([unused.get(one, 0) for one in pieces.length.tolist()], int)
+        donor = np.where(
+            rank < 0,
+            new.index(pieces.length, pieces.rank),
+            len(new.num_tokens) + old.index(pieces.length, rank),
+        )
+        return donor, [new, old]
 
 
 def _joined(parts: list[Donors]) -> Donors:

@@ -1,20 +1,25 @@
-"""The donors of a source: the documents beyond its quota that no filter of the study removes, in
-key order.
+"""The donors of a source, in key order: the documents beyond its quota that no filter of the study
+removes, or those that were approved, of which some stand in the base.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mixtures.keys import KeyRange, order_keys
+from mixtures.stream.arms.study import Approval
 from mixtures.stream.placebo import add_lengths
-from pipeline.stages.eligible import Choice, last_key, read_kept
+from pipeline.stages.eligible import Choice, last_key, read_kept, score_column
 
 Int64s = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+ReadColumn = Callable[..., npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -41,22 +46,27 @@ class Pool:
     """What a source could give.
 
     Args:
-        choice: what the base takes of it. keys: of the source, as far as donors go.
+        choice: what the base takes of it. keys: of the source, as far as donors go. approval: of
+            approved ones; None: of those that no filter removes. used: whether they are those that
+            stand in the base.
 
     Attributes:
-        keys: of its donors.
+        keys: of the donors that do not.
     """
 
-    def __init__(self, choice: Choice, keys: KeyRange) -> None:
-        self._choice, self._below = choice, keys.high
+    def __init__(
+        self, choice: Choice, keys: KeyRange, approval: Approval | None, *, used: bool = False
+    ) -> None:
+        self._choice, self._below, self._approval, self._used = choice, keys.high, approval, used
+        self._removed = choice.removed()
         last = last_key(choice)
         self.keys = KeyRange(max(keys.low, last + 1) if last else keys.low, keys.high)
 
     def lengths(self) -> dict[int, int]:
         """How many donors there are of each length."""
         counts: dict[int, int] = {}
-        for partition, rows in self._stretches():
-            add_lengths(counts, self._column("num_tokens", partition, rows))
+        for part in self._parts():
+            add_lengths(counts, part("num_tokens"))
         return counts
 
     def first(self, used: Mapping[int, int]) -> Donors:
@@ -64,8 +74,8 @@ class Pool:
         lengths = np.array(sorted(used), np.int64)
         left = np.array([used[length] for length in lengths.tolist()], np.int64)
         found: list[list[npt.NDArray[np.integer]]] = []
-        for partition, rows in self._stretches():
-            num_tokens = self._column("num_tokens", partition, rows)
+        for part in self._parts():
+            num_tokens = part("num_tokens")
             at = np.minimum(np.searchsorted(lengths, num_tokens), max(len(lengths) - 1, 0))
             wanted = np.flatnonzero(lengths[at] == num_tokens) if len(lengths) else at[:0]
             by_length = wanted[np.argsort(at[wanted], kind="stable")]
@@ -74,9 +84,7 @@ class Pool:
             taken = by_length[rank < left[ordered]]
             np.subtract.at(left, at[taken], 1)
             names = ("digest", "token_file", "offset", "segment", "ledger_row")
-            found.append(
-                [num_tokens[taken], *(self._column(one, partition, rows)[taken] for one in names)]
-            )
+            found.append([num_tokens[taken], *(part(one)[taken] for one in names)])
         columns = [np.concatenate(column) for column in zip(*found, strict=True)]
         order = np.argsort(columns[0], kind="stable")  # partitions follow each other in key order
         num_tokens, digest, *places = (column[order] for column in columns)
@@ -86,18 +94,52 @@ class Pool:
             *(place.astype(np.int64) for place in places),
         )
 
-    def _stretches(self) -> Iterator[tuple[int, slice]]:
-        """Of each partition, the rows that may be donors."""
-        partitions = len(self._choice.eligible.tables)
-        taken = {run.partition: run.documents for run in self._choice.first_epoch}
-        for partition, table in enumerate(self._choice.eligible.tables):
-            keys = KeyRange.partition(partition, partitions)
-            last = table.documents if keys.high <= self._below else 0
-            if keys.holds(self._below):
-                digest = read_kept(self._choice.eligible, "digest", partition)
-                last = KeyRange(0, self._below).rows(order_keys(np.asarray(digest))).stop
-            yield partition, slice(min(taken.get(partition, 0), last), last)
+    def _parts(self) -> Iterator[Callable[[str], npt.NDArray[Any]]]:
+        """Of each partition, what gives the columns of its donors, [num_docs] in key order."""
+        for partition in range(len(self._choice.eligible.tables)):
+            yield self._approved(partition) if self._approval else self._kept(partition)
 
-    def _column(self, name: str, partition: int, rows: slice) -> npt.NDArray[np.integer]:
-        """Of the documents of a partition in `rows`, [num_docs]."""
-        return np.asarray(read_kept(self._choice.eligible, name, partition)[rows])
+    def _kept(self, partition: int) -> Callable[[str], npt.NDArray[Any]]:
+        column = partial(read_kept, self._choice.eligible, partition=partition)
+        rows = self._rows(column, partition, self._taken(partition))
+        return lambda name: np.asarray(column(name)[rows])
+
+    def _approved(self, partition: int) -> Callable[[str], npt.NDArray[Any]]:
+        """Those that nothing of the study removes, and those that the list alone does."""
+        eligible, approval = self._choice.eligible, self._approval
+        assert approval is not None
+        kept = partial(read_kept, eligible, partition=partition)
+        gone = partial(eligible.removed_column, partition=partition)
+        bit = len(eligible.reasons) - eligible.filters
+        lists = np.uint32(sum(1 << (number + bit) for number in approval.lists))
+        pieces = []
+        for column, count in (
+            (kept, self._taken(partition)),
+            (gone, self._removed[partition]),
+        ):
+            rows = self._rows(column, partition, count)
+            score = column("score", prefix=score_column(approval.scores))[rows]
+            chosen = score >= 0
+            if column is gone:
+                chosen &= column("verdicts")[rows] & ~lists == 0
+            pieces.append((column, rows.start + np.flatnonzero(chosen)))
+        digest = np.concatenate([column("digest")[rows] for column, rows in pieces])
+        digest = digest.astype(np.uint64)
+        order = np.lexsort((digest[:, 1], digest[:, 0], order_keys(digest)))
+        return lambda name: np.concatenate([column(name)[rows] for column, rows in pieces])[order]
+
+    def _taken(self, partition: int) -> int:
+        return sum(run.documents for run in self._choice.first_epoch if run.partition == partition)
+
+    def _rows(self, column: ReadColumn, partition: int, before: int) -> slice:
+        """Of a table of a partition, the rows that may be donors. before: how many of them the
+        quota reaches.
+        """
+        if self._used:
+            return slice(0, before)
+        keys = KeyRange.partition(partition, len(self._choice.eligible.tables))
+        if keys.high <= self._below:
+            return slice(before, len(column("num_tokens")))
+        digest = column("digest") if keys.holds(self._below) else column("digest")[:0]
+        last = KeyRange(0, self._below).rows(order_keys(np.asarray(digest))).stop
+        return slice(min(before, last), last)

@@ -35,8 +35,6 @@ class Slots:
     """Of the whole document."""
     arms: Mapping[str, Bools]
     """By arm, which slots are its own."""
-    filled: Bools
-    """Those that some arm fills with donors."""
 
     def __len__(self) -> int:
         return len(self.source)
@@ -62,16 +60,12 @@ def find_slots(study: LoadedStudy, judged: Judged) -> Slots:
             mask[mask] = dose_keys(digest[mask]) < np.uint64(use.dose_bound)
         masks[arm] = mask
     any_arm = np.logical_or.reduce(list(masks.values()))
-    filled = np.zeros_like(any_arm)
-    for arm, mask in masks.items():
-        filled |= mask & (study.study.arms[arm].fill == "fresh")
     return Slots(
         names,
         source[any_arm].astype(np.int64),
         digest[any_arm],
         num_tokens[any_arm].astype(np.int64),
         {arm: mask[any_arm] for arm, mask in masks.items()},
-        filled[any_arm],
     )
 
 

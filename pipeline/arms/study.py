@@ -3,8 +3,8 @@
     judge    the base's documents are read once and judged by every filter of the study; donors are
              tokenized too (pipeline.build.build.judge)
     slots    what the filters of all arms remove (pipeline.arms.slots, pipeline.arms.removals)
-    donors   one assignment for the slots of all arms (pipeline.arms.filling); what cannot be built
-             of any arm is an error here, before a mix is written
+    donors   one assignment for the slots of all arms with one fill (pipeline.arms.filling); what
+             cannot be built of any arm is an error here, before a mix is written
     base     built as any mix is, from the same store
     arms     OUT/ARM each, side by side: what stands in their slots (pipeline.arms.arm,
              pipeline.arms.mask), then the slices of all of them (pipeline.arms.writing)
@@ -27,7 +27,7 @@ from mixtures.words import plural
 from mixtures.yaml.disk import shown
 from pipeline.arms.arm import fill_draft
 from pipeline.arms.base import Base
-from pipeline.arms.filling import fill, share_out
+from pipeline.arms.filling import Filler, Filling
 from pipeline.arms.mask import mask_draft, open_masks
 from pipeline.arms.removals import arm_filters, unlike_arms
 from pipeline.arms.slots import find_places, find_slots
@@ -38,7 +38,12 @@ from pipeline.build.request import BuildRequest
 from pipeline.report import say
 from pipeline.store.store import Store
 
-_DRAFTS = {"fresh": fill_draft, "mask": mask_draft, "mask-terms": mask_draft}
+_DRAFTS = {
+    "fresh": fill_draft,
+    "approved": fill_draft,
+    "mask": mask_draft,
+    "mask-terms": mask_draft,
+}
 
 
 @dataclass(frozen=True)
@@ -68,18 +73,25 @@ def build_study(asked: StudyRequest) -> dict[str, manifests.Manifest]:
     with store.lock():
         slots = find_slots(study, judged)
         say(f"{plural(len(slots), 'slot')} of {int(slots.num_tokens.sum()):,} tokens in all arms")
-        given, filters = share_out(study, judged, slots), arm_filters(study, judged, slots)
-        figures = StudyFigures.of(slots.names, given)
-        for line in figures.lines:
-            say(line)
-        if faults := [*unlike_arms(study, filters), *figures.faults(study)]:
+        filters = arm_filters(study, judged, slots)
+        fillings: dict[str, Filling] = {}
+        fillers = [Filler(study, judged, slots, one) for one in study.filled()]
+        given = [filler.share_out() for filler in fillers]
+        faults = unlike_arms(study, filters)
+        for filler, shared in zip(fillers, given, strict=True):
+            figures = StudyFigures.of(filler.filled, slots.names, shared)
+            for line in figures.lines:
+                say(line)
+            faults += figures.faults(study)
+        if faults:
             raise SupplyError("\n".join(faults))
-        filling = fill(study, judged, slots, given)
+        for filler, shared in zip(fillers, given, strict=True):
+            fillings |= dict.fromkeys(filler.filled.arms, filler.fill(shared))
     folder = request.out / BASE
     built = build(replace(request, recipe=study.base, out=folder, told=True), trusted)
     with store.lock():
         places, claims = find_places(folder, slots), typed(built, str(folder))
-        base = Base(study, judged, folder, claims, slots, places, filling, filters, masks)
+        base = Base(study, judged, folder, claims, slots, places, fillings, filters, masks)
         _refuse_of_another_base(base, request.out)
         drafts = {arm: _DRAFTS[one.fill] for arm, one in study.study.arms.items()}
         return {BASE: built, **write_arms(base, drafts, request.out, store, request.executor)}

@@ -46,7 +46,7 @@ from pipeline.store.records import FolderWriter
 from pipeline.store.scores import Scored, partition_name, partitions_of, read_scores
 
 STRAND_COLUMNS = ("digest", "offset", "token_file", "segment", "ledger_row")
-REMOVED_COLUMNS = ("digest", "num_tokens", "segment", "ledger_row")
+REMOVED_COLUMNS = (*STRAND_COLUMNS, "num_tokens")
 PARTITION_DOCUMENTS = 3_000_000  # a partition of this many documents is sorted in about 150 MB
 MAX_PARTITIONS = 64
 

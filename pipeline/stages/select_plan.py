@@ -13,7 +13,7 @@ from pipeline.inputs.build_source import SelectedSource
 from pipeline.judges.verdicts import FilterRule, Partners
 from pipeline.store.rules import short_key
 
-SELECT_FORMAT = 6
+SELECT_FORMAT = 7
 
 
 class SelectPlan(Plan[PartitionUnit]):

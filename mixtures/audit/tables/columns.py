@@ -57,6 +57,8 @@ class Rows:
     """Where a slot's donor is shortened to its slot, and by no quota, False."""
     slot: Int64s
     """Of an aligned arm's slots, their index in its table (`SlotTable.at`); -1 of others."""
+    repeated: npt.NDArray[np.bool_]
+    """Whether a slot's first donor stands elsewhere, too (`SlotTable.repeated`)."""
     files: Sequence[str]
     """Paths, as all provenance so far says them."""
     file: Int64s | None
@@ -122,6 +124,9 @@ class SlotLookup(Protocol):
     def shortened(self, at: Int64s, num_tokens: Int64s) -> npt.NDArray[np.bool_]:
         """Whether a document is shortened to fill its slot alone: bool [num_docs]."""
 
+    def repeated(self, at: Int64s) -> npt.NDArray[np.bool_]:
+        """Whether a slot's first donor stands elsewhere, too: bool [num_docs]."""
+
 
 class _Running:
     """What came before the next part: documents and tokens by source."""
@@ -177,6 +182,7 @@ class _Running:
             copy=documents["copy"].astype(np.int64),
             cut=documents["cut"].astype(np.bool_) & ~self._slots.shortened(slot, num_tokens),
             slot=slot,
+            repeated=self._slots.repeated(slot),
             files=self._files,
             file=None if provenance is None else self._file(provenance["file"]),
             origin=None if provenance is None else provenance["position"],

@@ -19,8 +19,8 @@ from mixtures.words import plural
 
 class Distinct:
     """No document occurs twice within an epoch, over all sources, but for copies, each of which has
-    its original, and for inserts. Counts how often a copy stands beside an original of its
-    text, which few can (`mixtures.stream.rotation`).
+    its original, for inserts, and for donors that are repeats (`slots`). Counts how often a copy
+    stands beside an original of its text, which few can (`mixtures.stream.rotation`).
 
     Equal documents have equal order keys, so only the keys are kept, 8 bytes a document, and
     sorted; if two are equal, the digests are read again. Later epochs repeat the first
@@ -54,7 +54,7 @@ class Distinct:
         same = (digest[1:] == digest[:-1]).all(axis=1)
         self._beside += int((same & (copy[1:] != copy[:-1])).sum())
         self._last = digest[-1:], copy[-1:]
-        here = (rows.epoch == 0) & ~np.isin(rows.source, self._inserts)
+        here = (rows.epoch == 0) & ~np.isin(rows.source, self._inserts) & ~rows.repeated
         self._keys.append(rows.order_key[here & (rows.copy == 0)])
         self._copies.append(rows.order_key[here & (rows.copy != 0)])
 

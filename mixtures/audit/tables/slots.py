@@ -3,6 +3,8 @@
 The rules of a source's own documents (key order, key range, cut, input files) do not hold for what
 stands in slots; `SlotTable` says which documents these are, and `Slots` holds them against theirs:
 donors of one slot each, from the keys behind the base's, in slots that they fill to the token.
+Approved donors may stand in several slots, each time with another number of `repeat`, and in the
+base, where they count as repeats of what it has.
 """
 
 from __future__ import annotations
@@ -21,12 +23,12 @@ import pyarrow as pa
 from mixtures.audit.report import Check, judge, unread
 from mixtures.audit.tables.columns import Rows
 from mixtures.audit.tables.parts import UNREADABLE, read_part, reading_fault
-from mixtures.keys import KeyRange, digest_columns, key_bound, order_keys
+from mixtures.keys import DigestSet, KeyRange, digest_columns, key_bound, order_keys
 from mixtures.mix.claims import Claims
-from mixtures.mix.judged import ArmClaim, DonorClaim, SlotClaim
-from mixtures.mix.slots import SLOTS, SLOTS_FILE, windows_touched
+from mixtures.mix.judged import ArmClaim, DonorClaim, RepeatedClaim, SlotClaim
+from mixtures.mix.slots import SLOTS_FILE, slots_schema, windows_touched
 from mixtures.mix.tables import Columns, from_arrow, part_hash
-from mixtures.stream.arms.donors import KINDS
+from mixtures.stream.arms.donors import KINDS, Fill
 from mixtures.words import plural
 
 Int64s = npt.NDArray[np.int64]
@@ -41,6 +43,10 @@ class SlotTable:
     """
 
     columns: Columns
+    fill: Fill = "fresh"
+    """Of the arm."""
+    keys: Mapping[str, list[str]] = field(default_factory=dict)
+    """By donor source, those that its unused donors come from, in hex."""
     fault: str = ""
     first: Int64s = field(init=False)
     """Of each position that is a slot, its first row; [num_positions], as is what follows."""
@@ -58,13 +64,17 @@ class SlotTable:
     def read(cls, folder: Path, claims: Claims, max_rows: int) -> SlotTable:
         """The slots of a mix; none of one that is no arm. max_rows: that its .bin can have."""
         # `empty_table` of a schema would have pyarrow import pandas
-        none = pa.Table.from_arrays([pa.nulls(0, field.type) for field in SLOTS], schema=SLOTS)
-        empty = cls(from_arrow(SLOTS, none))
-        if claims.arm is None:
+        arm = claims.arm
+        fill: Fill = arm.fill if arm else "fresh"
+        keys = {name: donors.keys for name, donors in arm.donors.items()} if arm else {}
+        schema = slots_schema(fill)
+        none = pa.Table.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
+        empty = cls(from_arrow(schema, none), fill, keys)
+        if arm is None:
             return empty
         path = folder / SLOTS_FILE
         try:
-            return cls(read_part(path, SLOTS, max_rows))
+            return cls(read_part(path, schema, max_rows), fill, keys)
         except UNREADABLE as error:
             empty.fault = reading_fault(path, error)
             return empty
@@ -98,18 +108,69 @@ class SlotTable:
 
     @property
     def inner(self) -> Uint64s:
-        """Digests of the donors that stand behind another in their slot, each once: uint64
-        [num_inner, 2].
+        """Digests of the donors that stand behind another in their slot, each once, and without
+        those that are `repeated`: uint64 [num_inner, 2].
         """
-        inner = self.columns["digest"][self.columns["offset"] > 0]
-        return np.unique(digest_columns(np.ascontiguousarray(inner)), axis=0)
+        return np.unique(self.digests[(self.columns["offset"] > 0) & ~self._again], axis=0)
+
+    def repeated(self, at: Int64s) -> Bools:
+        """Whether the first donor of a slot stands elsewhere, too: bool [num_docs]. at: int64
+        [num_docs], as `at` gives it.
+        """
+        found = np.zeros(len(at), np.bool_)
+        slots = np.flatnonzero(at >= 0)
+        found[slots] = self._again[self.first[at[slots]]]
+        return found
+
+    def repeats(self, at: Int64s) -> Int64s:
+        """Times that the first donor of a slot stood already: int64 [num_docs], 0 of others. at:
+        int64 [num_docs], as `at` gives it.
+        """
+        found = np.zeros(len(at), np.int64)
+        slots = np.flatnonzero(at >= 0)
+        if self.fill == "approved":
+            found[slots] = self.columns["repeat"][self.first[at[slots]]]
+        return found
+
+    @cached_property
+    def digests(self) -> Uint64s:
+        """Of the donors, uint64 [num_rows, 2]."""
+        return digest_columns(np.ascontiguousarray(self.columns["digest"]))
+
+    @cached_property
+    def of_base(self) -> Bools:
+        """Whether a donor that may be a repeat has a key before those of unused ones, and so must
+        stand in the base: bool [num_rows].
+        """
+        found = np.zeros(len(self.digests), np.bool_)
+        if self.fill != "approved":
+            return found
+        order_key = order_keys(self.digests)
+        for name, keys in self.keys.items():
+            mine = np.flatnonzero(self.columns["donor_source"] == name)
+            found[mine] = KeyRange(0, KeyRange.parse(keys).low).mask(order_key[mine])
+        return found
+
+    @cached_property
+    def _again(self) -> Bools:
+        """Whether a donor is a repeat of the base, or of one with a smaller `repeat`: bool
+        [num_rows].
+        """
+        if self.fill != "approved" or not len(self.digests):
+            return np.zeros(len(self.digests), np.bool_)
+        _, which = np.unique(self.digests, axis=0, return_inverse=True)
+        first = np.full(which.max() + 1, np.iinfo(np.int64).max)
+        np.minimum.at(first, which, self.columns["repeat"].astype(np.int64))
+        again: Bools = self.of_base | (self.columns["repeat"] > first[which])
+        return again
 
     @cached_property
     def _once(self) -> Columns:
         """The columns of each slot at the first of its positions, [num_rows]."""
         _, first = np.unique(self.columns["slot"], return_index=True)
         mine = np.isin(self.columns["position"], self.columns["position"][first])
-        return {name: values[mine] for name, values in self.columns.items()}
+        more = {"again": self._again, "of_base": self.of_base}
+        return {name: values[mine] for name, values in {**self.columns, **more}.items()}
 
     def sources(self, names: Iterable[str]) -> dict[str, SlotClaim]:
         """What is said of the slots of some sources."""
@@ -130,15 +191,27 @@ class SlotTable:
             )
         return found
 
-    def donors(self, keys: Mapping[str, list[str]]) -> dict[str, DonorClaim]:
-        """What is said of the donors of some sources. keys: in hex, of each."""
+    def donors(self) -> dict[str, DonorClaim]:
+        """What is said of the donors of each source."""
         once, found = self._once, {}
-        for name, stretch in keys.items():
+        for name, keys in self.keys.items():
             mine = once["donor_source"] == name
+            again = mine & once["again"]
+            repeated = {}
+            if self.fill == "approved":
+                _, places = np.unique(once["digest"][mine], axis=0, return_counts=True)
+                base = np.unique(once["digest"][mine & once["of_base"]], axis=0)
+                repeated["repeated"] = RepeatedClaim(
+                    base_documents=len(base),
+                    places=int(again.sum()),
+                    tokens=int(once["num_tokens"][again].sum()),
+                    most=int(places.max(initial=0)),
+                )
             found[name] = DonorClaim(
-                keys=stretch,
-                documents=int(mine.sum()),
+                keys=keys,
+                documents=int((mine & ~again).sum()),
                 tokens=int(once["num_tokens"][mine].sum()),
+                **repeated,
             )
         return found
 
@@ -163,6 +236,8 @@ class Slots:
             if not (source.copy_number or source.insert)
         }
         self._met = 0
+        self._repeats = DigestSet(np.unique(table.digests[table.of_base], axis=0))
+        self._repeated = np.empty((0, 2), np.uint64)
         self._windows, self._last = 0, -1
         self._faults: list[str] = []
 
@@ -194,6 +269,8 @@ class Slots:
                 slots[files != columns["file"][first]],
                 "comes from another file than its slot says",
             )
+        again = rows.own & self._repeats.holds(rows.digest)
+        self._repeated = np.unique(np.concatenate([self._repeated, rows.digest[again]]), axis=0)
         for name, donors in self._arm.donors.items():
             own = np.flatnonzero((at < 0) & (rows.source == self._numbers.get(name, -2)))
             behind = ~KeyRange(0, donors.key_range.low).mask(rows.order_key[own])
@@ -216,6 +293,11 @@ class Slots:
             faults.append(
                 f"slots touch {self._windows:,} windows, the manifest says {self._arm.windows:,}"
             )
+        if len(self._repeated) != len(self._repeats):
+            missing = len(self._repeats) - len(self._repeated)
+            faults.append(
+                f"{plural(missing, 'donor')} with keys that the base uses stand in slots alone"
+            )
         sources = self._arm.sources.values()
         kinds = ", ".join(
             f"{sum(getattr(one, kind) for one in sources):,} {kind}" for kind in KINDS
@@ -226,8 +308,8 @@ class Slots:
     def _form(self) -> Iterator[str]:
         """What any table of slots is: full slots, and donors that stand in one slot each."""
         columns, count = self._table.columns, len(self._table.columns["slot"])
-        if part_hash(SLOTS, columns) != self._arm.slots:
-            yield f"{SLOTS_FILE}: says {part_hash(SLOTS, columns)}, the manifest {self._arm.slots}"
+        if (found := part_hash(slots_schema(self._arm.fill), columns)) != self._arm.slots:
+            yield f"{SLOTS_FILE}: says {found}, the manifest {self._arm.slots}"
         same = columns["position"][1:] == columns["position"][:-1]
         ends = columns["offset"].astype(np.int64) + columns["num_tokens"]
         starts = np.where(same, ends[:-1], 0) if count else ends
@@ -252,12 +334,16 @@ class Slots:
             yield f"{SLOTS_FILE}: a slot is not of the kind that its donors make"
         if (kept > had).any() or (kept < had)[~last].any() or (ends > whole).any():
             yield f"{SLOTS_FILE}: a donor has more tokens than it had, or is cut before the last"
-        pairs = np.unique(
-            np.stack([columns["slot"], *digest_columns(_rows(columns["digest"])).T]), axis=1
-        )
-        _, times = np.unique(pairs[1:], axis=1, return_counts=True)
+        digests, repeat = self._table.digests, columns.get("repeat", np.zeros(count, np.uint32))
+        places = [columns["slot"], columns["offset"], repeat, *digests.T]
+        standing = np.unique(np.stack([place.astype(np.uint64) for place in places]), axis=1)
+        _, times = np.unique(standing[2:], axis=1, return_counts=True)
         if (times > 1).any():
-            yield f"{SLOTS_FILE}: a donor stands in two slots"
+            yield f"{SLOTS_FILE}: a donor stands in two slots" + (
+                " with one number of repeat" if self._arm.fill == "approved" else ""
+            )
+        if (self._table.of_base & (repeat == 0)).any():
+            yield f"{SLOTS_FILE}: a donor with a key that the base uses is said to be no repeat"
 
     def _figures(self) -> Iterator[str]:
         """What the manifest says of slots and donors, counted again."""
@@ -270,7 +356,7 @@ class Slots:
             removed = [item.removed[name].documents for item in self._claims.filters]
             if removed != [said.slots]:
                 yield f"{name}: {said.slots:,} slots, its filter removes {removed}"
-        found = table.donors({name: donors.keys for name, donors in arm.donors.items()})
+        found = table.donors()
         for name, donors in arm.donors.items():
             if found[name] != donors:
                 yield f"{name}: gives {found[name].as_json()}, the manifest says {donors.as_json()}"
@@ -279,15 +365,15 @@ class Slots:
             yield f"{counts} donors stand behind others, and begin; the manifest says otherwise"
 
     def _origins(self) -> Iterator[str]:
-        """Donors have keys that the base does not use and no excluded recipe takes, and come from
-        files of their source.
+        """Donors have keys that the base does not use, or are repeats of the base, and that no
+        excluded recipe takes, and come from files of their source.
         """
         columns, arm, claims = self._table.columns, self._arm, self._claims
         if strange := set(columns["donor_source"].tolist()) - arm.donors.keys():
             yield f"{SLOTS_FILE}: donors of {sorted(strange)}, which the manifest does not list"
         if strange := set(columns["source"].tolist()) - arm.sources.keys():
             yield f"{SLOTS_FILE}: slots of {sorted(strange)}, which the manifest does not list"
-        keys = order_keys(digest_columns(_rows(columns["digest"])))
+        keys, repeats = order_keys(self._table.digests), self._table.of_base
         for name, donors in arm.donors.items():
             number = self._numbers.get(name)
             if number is None:
@@ -297,7 +383,10 @@ class Slots:
             source = claims.sources[number]
             if donors.key_range.minus([source.key_range]):
                 yield f"{name}: donors of keys that are not the source's"
-            if not donors.key_range.mask(keys[mine]).all():
+            if not (
+                donors.key_range.mask(keys[mine & ~repeats]).all()
+                and source.key_range.mask(keys[mine & repeats]).all()
+            ):
                 yield f"{name}: a donor has a key that the base uses, or none of the source"
             for taken in _excluded(claims, name):
                 if taken.mask(keys[mine]).any():
@@ -305,11 +394,6 @@ class Slots:
             files = {file.path for file in claims.inputs.get(source.definition, [])}
             if strange := set(columns["file"][mine].tolist()) - files:
                 yield f"{name}: a donor of {min(strange)!r}, which is no input"
-
-
-def _rows(digests: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Digests side by side in memory, [num_rows, 16] both."""
-    return np.ascontiguousarray(digests)
 
 
 def _excluded(claims: Claims, name: str) -> Iterator[KeyRange]:

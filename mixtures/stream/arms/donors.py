@@ -10,8 +10,13 @@ use. Both come in an order: slots by (source, order key), donors of each length 
        and the last may be cut: `joined`.
 
 Donors of a length are always used in their order, so what is used of a length is a prefix, and it
-is enough to know how many there are. The assignment is made once for the slots of all arms, so
-that arms of one study have the same donor wherever they share a slot.
+is enough to know how many there are. The assignment is made once for the slots of all arms with one
+fill, so that these have the same donor wherever they share a slot.
+
+Where donors are scarce and may be repeated (`assign_repeating`), that is done in rounds, each for
+what the one before left empty. The first has the unused donors; each later one has all donors once
+more, of a length the unused ones before those that stand in the base. So none is taken more than
+once more than another, if a place in the base counts as one.
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +33,12 @@ from mixtures.stream.placebo import root
 
 Int64s = npt.NDArray[np.int64]
 
+Fill = Literal["fresh", "approved"]
+"""What donors are: unused documents, or approved ones (`mixtures.stream.arms.study.Approval`)."""
 KINDS = ("exact", "cut", "joined")
 EXACT, CUT, JOINED = range(3)
+MAX_REPEATS = 100
+"""Rounds behind the first."""
 RULE = "1"
 """Of this module; a change that can change any assignment raises it."""
 
@@ -48,6 +58,8 @@ class Pieces:
     kept: Int64s
     """Tokens of the donor that stand in the slot, EOD included; fewer than its length if it is
     cut."""
+    repeat: Int64s
+    """The round, from 0."""
     unfilled: int
     """Tokens of slots for which there was no donor left; 0 if all is well."""
 
@@ -59,8 +71,10 @@ class Pieces:
 
     def used(self) -> dict[int, int]:
         """How many donors of each length are used: the first ones."""
-        lengths, counts = np.unique(self.length, return_counts=True)
-        return dict(zip(lengths.tolist(), counts.tolist(), strict=True))
+        order = np.lexsort((self.rank, self.length))
+        length, rank = self.length[order], self.rank[order]
+        last = np.append(length[1:] != length[:-1], True)[: len(length)]
+        return dict(zip(length[last].tolist(), (rank[last] + 1).tolist(), strict=True))
 
 
 def assign(slots: Int64s, donors: Mapping[int, int]) -> Pieces:
@@ -97,7 +111,31 @@ def assign(slots: Int64s, donors: Mapping[int, int]) -> Pieces:
     ]
     in_order = np.argsort(columns[0], kind="stable")
     slot, length, rank, kept = (column[in_order].astype(np.int64) for column in columns)
-    return Pieces(slot, length, rank, kept, unfilled)
+    return Pieces(slot, length, rank, kept, np.zeros_like(slot), unfilled)
+
+
+def assign_repeating(slots: Int64s, unused: Mapping[int, int], again: Mapping[int, int]) -> Pieces:
+    """Fill slots with donors that may be repeated. Among donors of a length, those that stand in
+    the base have the ranks behind the unused ones.
+
+    Args:
+        slots: as of `assign`. unused, again: how many donors there are of each length, without and
+            with a place in the base.
+    """
+    both = {length: unused.get(length, 0) + again.get(length, 0) for length in {*unused, *again}}
+    left, found = slots.astype(np.int64), []
+    for repeat in range(MAX_REPEATS + 1):
+        empty = np.flatnonzero(left)
+        if not len(empty) or not both:
+            break
+        pieces = assign(left[empty], both if repeat else unused)
+        slot = empty[pieces.slot]
+        np.subtract.at(left, slot, pieces.kept)
+        found.append((slot, pieces.length, pieces.rank, pieces.kept, np.full_like(slot, repeat)))
+    columns = [np.concatenate(column) for column in zip(*found, strict=True)] or [left[:0]] * 5
+    order = np.argsort(columns[0], kind="stable")
+    slot, length, rank, kept, rounds = (column[order] for column in columns)
+    return Pieces(slot, length, rank, kept, rounds, int(left.sum()))
 
 
 class _Pool:

@@ -13,8 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.keys import KeyRange
-from mixtures.stream.arms.donors import CUT, EXACT, JOINED, Pieces, assign
-from mixtures.stream.arms.study import LoadedStudy
+from mixtures.stream.arms.donors import (
+    CUT,
+    EXACT,
+    JOINED,
+    MAX_REPEATS,
+    Pieces,
+    assign,
+    assign_repeating,
+)
+from mixtures.stream.arms.study import Filled, LoadedStudy
 from mixtures.words import percent_text, plural
 from mixtures.yaml.disk import shown
 from mixtures.yaml.fields import plain_decimal
@@ -35,6 +43,8 @@ class SlotFigures:
     joined: int
     cut_tokens: int
     """Of `tokens`, those in donors that are cut."""
+    repeated_tokens: int
+    """Of `tokens`, those in donors that stand elsewhere already."""
     unfilled_tokens: int
     """For which there is no donor."""
 
@@ -55,7 +65,8 @@ class DonorFigures:
 @dataclass(frozen=True)
 class Given:
     """What one source gives to slots. source, num_tokens: of each slot, the number of the source
-    that it counts in, and its tokens: int64 [num_slots]. donors: how many there are of each length.
+    that it counts in, and its tokens: int64 [num_slots]. donors: how many there are of each length,
+    those of the base not counted.
     """
 
     source: Int64s
@@ -66,10 +77,22 @@ class Given:
 
     @classmethod
     def assigned(
-        cls, source: Int64s, num_tokens: Int64s, keys: KeyRange, donors: Mapping[int, int]
+        cls,
+        source: Int64s,
+        num_tokens: Int64s,
+        keys: KeyRange,
+        donors: Mapping[int, int],
+        base: Mapping[int, int] | None = None,
     ) -> Given:
-        """Share the donors out."""
-        return cls(source, num_tokens, keys, donors, assign(num_tokens, donors))
+        """Share the donors out. base: how many there are of each length that the base has, too, if
+        donors may be repeated.
+        """
+        pieces = (
+            assign(num_tokens, donors)
+            if base is None
+            else assign_repeating(num_tokens, donors, base)
+        )
+        return cls(source, num_tokens, keys, donors, pieces)
 
     def slots(self, names: Sequence[str], giver: str) -> dict[str, SlotFigures]:
         """The slots by the source that they count in. names: of the sources; giver: of this."""
@@ -96,6 +119,7 @@ class Given:
                 cut=short,
                 joined=joined,
                 cut_tokens=int(pieces.kept[cut & (source_of == number)].sum()),
+                repeated_tokens=int(pieces.kept[(pieces.repeat > 0) & (source_of == number)].sum()),
                 unfilled_tokens=tokens - filled,
             )
         return found
@@ -114,15 +138,16 @@ class Given:
 
 @dataclass(frozen=True)
 class StudyFigures:
-    """What fills the slots of a study."""
+    """What fills the slots of the arms of a study that share their donors."""
 
+    filled: Filled
     sources: Mapping[str, SlotFigures]
     """By the source of the removed document; those that have slots."""
     donors: Mapping[str, DonorFigures]
     """By the source that gives."""
 
     @classmethod
-    def of(cls, names: Sequence[str], given: Mapping[str, Given]) -> StudyFigures:
+    def of(cls, filled: Filled, names: Sequence[str], given: Mapping[str, Given]) -> StudyFigures:
         """Add up what sources give. names: of all sources, in their order."""
         rows = {
             name: row
@@ -130,6 +155,7 @@ class StudyFigures:
             for name, row in one.slots(names, giver).items()
         }
         return cls(
+            filled,
             {name: rows[name] for name in names if name in rows},
             {giver: one.figures for giver, one in given.items()},
         )
@@ -147,10 +173,16 @@ class StudyFigures:
     @property
     def lines(self) -> list[str]:
         """By source, for people."""
+        approved = "" if self.filled.fill == "fresh" else f", {self.filled.fill}"
         return [
-            f"{name}: {plural(row.slots, 'slot')} of {row.tokens:,} tokens,"
+            f"{name}{approved}: {plural(row.slots, 'slot')} of {row.tokens:,} tokens,"
             f" {percent_text(row.exact, row.slots, 2)}% with a donor of their length;"
             f" {percent_text(row.cut_tokens, row.tokens, 2)}% of the tokens in donors that are cut"
+            + (
+                f", {percent_text(row.repeated_tokens, row.tokens, 2)}% in repeated ones"
+                if row.repeated_tokens
+                else ""
+            )
             for name, row in self.sources.items()
         ]
 
@@ -172,11 +204,16 @@ class StudyFigures:
             slots, tokens = (
                 sum(getattr(row, name) for row in taken.values()) for name in ("slots", "tokens")
             )
+            there = (
+                f"what the base leaves of {giver} is {donors.tokens:,} tokens in"
+                f" {plural(donors.documents, 'document')}, {missing:,} tokens short of them"
+                if self.filled.approval is None
+                else f"the approved documents of {giver} fill all but {missing:,} tokens of them if"
+                f" each is repeated {MAX_REPEATS} times"
+            )
             yield (
                 f"{_field(study, giver)}: the slots of {', '.join(taken)} have {tokens:,} tokens in"
-                f" {plural(slots, 'document')}; what the base leaves of {giver} is"
-                f" {donors.tokens:,} tokens in {plural(donors.documents, 'document')}, {missing:,}"
-                f" tokens short of them. {self._remedy(study, giver, missing)}"
+                f" {plural(slots, 'document')}; {there}. {self._remedy(study, giver, missing)}"
             )
 
     def _remedy(self, study: LoadedStudy, giver: str, missing: int) -> str:
@@ -199,7 +236,8 @@ class StudyFigures:
         least = (Decimal(lost) / Decimal(whole)).quantize(Decimal("0.0001"), ROUND_CEILING)
         further = _further(study, worst.donor_source)
         yield (
-            f"tolerance: {lost:,} of {whole:,} tokens of the slots lie in donors that are cut"
+            f"tolerance: {lost:,} of {whole:,} tokens of the slots of"
+            f" {', '.join(self.filled.arms)} lie in donors that are cut"
             f" ({percent_text(lost, whole, 2)}%), more than the tolerance of"
             f" {plain_decimal(tolerance)}; {worst.cut_tokens:,} of them in slots of {name}, whose"
             f" donors {worst.donor_source} gives. More unused documents find more of their length:"

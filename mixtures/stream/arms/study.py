@@ -11,7 +11,8 @@
       wiki: {source: dclm}               # is used whole, so dclm gives its donors
 
 Donors of a source are the documents that are eligible in the base and that its quota does not
-reach, in key order, and that no filter of the study flags, whichever arm it belongs to.
+reach, in key order, and that no filter of the study flags, whichever arm it belongs to. Of those
+that fill `approved`, see `Approval`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field
 
@@ -33,7 +34,8 @@ from mixtures.recipe.filter_use import FilterRequest, FilterUse, request_of
 from mixtures.recipe.load import FetchTokenizer, filter_of, load_recipe
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.references import References, file_beside
-from mixtures.stream.arms.donors import RULE
+from mixtures.rules.levels import LEVELS
+from mixtures.stream.arms.donors import RULE, Fill
 from mixtures.yaml.disk import read_text, shown
 from mixtures.yaml.fields import (
     Checked,
@@ -59,8 +61,9 @@ class Arm(Model, use_attribute_docstrings=True):
 
     remove: Annotated[FilterRequest, BeforeValidator(request_of)]
     """The filter, its dose or its placebo, as in a recipe's `filters`."""
-    fill: Literal["fresh", "mask", "mask-terms"]
-    """What stands in the slots: `fresh`, documents that the base does not use; `mask`, what stood
+    fill: Fill | Literal["mask", "mask-terms"]
+    """What stands in the slots: `fresh`, documents that the base does not use; `approved`, those
+    that the filter's list escalated and its classifier kept, unused ones first; `mask`, what stood
     there, which is read but is no target of the loss; `mask-terms`, the same, of which the filter's
     terms alone are no targets."""
 
@@ -123,6 +126,43 @@ class Study(Checked, use_attribute_docstrings=True):
                 )
 
 
+class DecidesBy(NamedTuple):
+    """What a filter decides by, or the one that a placebo imitates."""
+
+    placebo: bool
+    blocklist: tuple[str, str, int]
+    """Hash of the list, mode and threshold."""
+    classifier: str
+    """Its digest; empty without one."""
+
+
+@dataclass(frozen=True)
+class Approval:
+    """Approved documents: a list escalated them, its classifier kept them at every level that the
+    study has, and no other filter or placebo of it removes them. The list alone (level strong)
+    would remove every one, so that does not count.
+    """
+
+    scores: int
+    """Number among those of `LoadedStudy.judged` of a filter that has the scores."""
+    lists: tuple[int, ...]
+    """Numbers of those that are the list alone."""
+
+
+@dataclass(frozen=True)
+class Filled:
+    """Arms that share their donors."""
+
+    arms: tuple[str, ...]
+    approval: Approval | None
+    """Of approved donors."""
+
+    @property
+    def fill(self) -> Fill:
+        """What the donors are."""
+        return "approved" if self.approval else "fresh"
+
+
 @dataclass(frozen=True)
 class LoadedStudy:
     """A study with all that it refers to."""
@@ -133,6 +173,8 @@ class LoadedStudy:
     """What each arm removes, by the arm's name."""
     file: Path
     """Where the study was read."""
+    rules: tuple[DecidesBy, ...] = ()
+    """What the filters of `judged` decide by, where they have no definitions."""
 
     @property
     def judged(self) -> LoadedRecipe:
@@ -161,6 +203,30 @@ class LoadedStudy:
         """Of an arm's filter among those of `judged`."""
         labels = [one.label for one in self.judged.filters]
         return labels.index(_undosed(self.filters[arm]).label)
+
+    def _approval(self, arm: str) -> Approval | None:
+        """Of an arm that is filled with approved documents, which these are."""
+        if self.study.arms[arm].fill != "approved":
+            return None
+        rules = self.rules or tuple(map(_decides_by, self.judged.filters))
+        mine = rules[self.number(arm)]
+        alike = {
+            number: rule.classifier
+            for number, rule in enumerate(rules)
+            if not rule.placebo and rule.blocklist == mine.blocklist
+        }
+        return Approval(
+            next(number for number, digest in alike.items() if digest == mine.classifier),
+            tuple(number for number, digest in alike.items() if not digest),
+        )
+
+    def filled(self) -> list[Filled]:
+        """The arms that are filled with donors, by what these are."""
+        found: dict[Approval | None, list[str]] = {}
+        for arm, one in self.study.arms.items():
+            if one.fill in ("fresh", "approved"):
+                found.setdefault(self._approval(arm), []).append(arm)
+        return [Filled(tuple(arms), approval) for approval, arms in found.items()]
 
     def donor_source(self, source: str) -> str:
         """The source that gives the donors of a source's slots."""
@@ -204,6 +270,13 @@ class LoadedStudy:
         """As `LoadedRecipe.digest`, of an arm."""
         text = json.dumps(self.canonical(arm), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def _decides_by(use: FilterUse) -> DecidesBy:
+    pin, classifier = use.definition.blocklist, use.definition.classifier
+    return DecidesBy(
+        use.placebo, (pin.sha256, pin.mode, pin.threshold), classifier.digest if classifier else ""
+    )
 
 
 def _undosed(use: FilterUse) -> FilterUse:
@@ -255,6 +328,8 @@ def load_study(
     found = {name: use for name, use in used.items() if use}
     for name, message in _same_label(found):
         faults.append(fault_at(tree, ("arms", name, "remove"), message))
+    for name, message in _approved_by_none(study, found):
+        faults.append(fault_at(tree, ("arms", name, "fill"), message))
     if study is None or base is None or faults or references.broken:
         refuse(tree.where, faults, references.broken)
     return LoadedStudy(study, base, {name: found[name] for name in study.arms}, file)
@@ -301,6 +376,26 @@ def _base_faults(study: Study, base: LoadedRecipe) -> Iterable[tuple[Location, s
         keys = recipe.sources[name].key_range
         if one.below is not None and key_bound(one.below) <= keys.low:
             yield (*here, "below"), f"{name} has no keys below {plain_decimal(one.below)}"
+
+
+def _approved_by_none(
+    study: Study | None, uses: Mapping[str, FilterUse]
+) -> Iterable[tuple[str, str]]:
+    """Arms that are to be filled with what a classifier kept, and whose filter has none."""
+    for name, arm in study.arms.items() if study else ():
+        use = uses.get(name)
+        if arm.fill == "approved" and use and use.bundle and not use.definition.classifier:
+            levels = [level for level in LEVELS if level in use.bundle.definition.levels]
+            instead = (
+                f"take level {' or '.join(levels)}"
+                if levels and use.bundle.definition.classifier
+                else "take a filter with a classifier"
+            )
+            yield (
+                name,
+                f"is of documents that a list escalates and a classifier keeps, and {use.label}"
+                f" removes all that its list escalates; {instead}, or fill: fresh",
+            )
 
 
 def _same_label(uses: Mapping[str, FilterUse]) -> Iterable[tuple[str, str]]:

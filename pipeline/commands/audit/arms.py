@@ -137,7 +137,7 @@ class StoredSlots:
             claims=claims,
             slots=arm.slots,
             places=places,
-            filling=arm.filling,
+            fillings={claims.arm.arm: arm.filling},
             filters={},
             masks={},
         )

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from mixtures.mix.claims import Claims
 from mixtures.mix.judged import WINDOW_TOKENS, ArmClaim, MaskClaim
-from mixtures.words import percent_text
+from mixtures.words import percent_text, plural
 from pipeline.report import Column, Table, count, say
 
 
@@ -52,6 +52,14 @@ def print_slots(arm: ArmClaim, claims: Claims) -> None:
     Table([*rows, _SlotRow._make(["total", *sums])], _SLOT_COLUMNS).print(
         f"slots of {arm.arm}, by the source of the removed document"
     )
+    for name, donors in arm.donors.items():
+        if (again := donors.repeated) is not None:
+            share = percent_text(again.tokens, donors.tokens, 2)
+            say(
+                f"approved documents of {name}: {donors.documents:,} unused,"
+                f" {again.base_documents:,} of the base; {share}% of the tokens in"
+                f" {plural(again.places, 'repeat')}, at most {again.most:,} places of one"
+            )
     _print_windows("slots", arm.windows, claims)
 
 

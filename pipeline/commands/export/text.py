@@ -2,7 +2,8 @@
 `datasets.load_dataset(DIR)`.
 
     DIR/train-00000-of-00004.parquet, ...: columns
-      id        digest in hex; later epochs end in -eN, copies in -cN
+      id        digest in hex; later epochs end in -eN, copies in -cN, donors that stand elsewhere,
+                too, in -rN
       source    name in the recipe
       text      what the ids spell, without the EOD that ends the document
       tokens    their number, that EOD included
@@ -29,7 +30,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mixtures.audit.files import max_rows
 from mixtures.audit.tables.parts import proven_part
+from mixtures.audit.tables.slots import SlotTable
 from mixtures.errors import AuditFailed
 from mixtures.mix.claims import Claims, read_claims
 from mixtures.mix.files import part_path
@@ -149,6 +152,9 @@ class TextShards(Stage[TextPlan, TextUnit]):
         self._stream = StreamDocuments.of_mix(self._mix, plan.tokenizer)
         self._pair, self._decoder = self._stream.open(), self._stream.decoder()
         self._claims = read_claims(self._mix)
+        self._slots = SlotTable.read(self._mix, self._claims, max_rows(self._mix, 2))
+        if self._slots.fault:
+            raise AuditFailed(self._slots.fault)
 
     @staticmethod
     def outputs(plan: TextPlan, unit: TextUnit) -> list[Path]:
@@ -202,6 +208,7 @@ class TextShards(Stage[TextPlan, TextUnit]):
             name: values[rows]
             for name, values in proven_part(self._mix, self._claims, unit.part).items()
         }
+        columns["repeat"] = self._slots.repeats(self._slots.at(columns["position"]))
         starts, lengths = (
             columns["first_token"].astype(np.int64),
             columns["num_tokens"].astype(np.int64),
@@ -220,10 +227,14 @@ class TextShards(Stage[TextPlan, TextUnit]):
 
 def _table(columns: Columns, texts: list[str]) -> pa.Table:
     """A share of a shard: columns and texts [num_docs]."""
-    marks = zip(columns["digest"], columns["epoch"].tolist(), columns["copy"].tolist(), strict=True)
+    marks = {"e": columns["epoch"], "c": columns["copy"], "r": columns["repeat"]}
+    numbers = zip(*(column.tolist() for column in marks.values()), strict=True)
     names = [
-        f"{digest.tobytes().hex()}{f'-e{epoch}' if epoch else ''}{f'-c{copy}' if copy else ''}"
-        for digest, epoch, copy in marks
+        digest.tobytes().hex()
+        + "".join(
+            f"-{mark}{number}" for mark, number in zip(marks, of_document, strict=True) if number
+        )
+        for digest, of_document in zip(columns["digest"], numbers, strict=True)
     ]
     values = {
         "id": names,

@@ -25,13 +25,14 @@ from mixtures.audit.recipe import read_recipe
 from mixtures.errors import ManifestError
 from mixtures.keys import digest_columns, key_bound
 from mixtures.mix.claims import Claims
+from mixtures.mix.judged import FilterRuleClaim
 from mixtures.mix.manifest import MANIFEST
 from mixtures.mix.slots import SlotReader
 from mixtures.recipe.filter_use import PLACEBO, FilterRequest, FilterUse, dose_keys
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.tokenizer.definition import TokenizerDefinition
-from mixtures.stream.arms.study import BASE, LoadedStudy, Study
-from pipeline.arms.filling import Filling, fill, share_out
+from mixtures.stream.arms.study import BASE, DecidesBy, LoadedStudy, Study
+from pipeline.arms.filling import Filler, Filling
 from pipeline.arms.slots import SlotIndex, Slots, find_slots
 from pipeline.build.build import Judged
 from pipeline.lookup.fate import BEYOND_QUOTA, Explanation, LedgerRow
@@ -111,13 +112,17 @@ class ArmStore(MixStore):
         Raises:
             ManifestError: the store has too few donors; it is another one.
         """
-        given = share_out(self.study, self.judged, self.slots)
+        assert self.arm.study is not None
+        mine = self.arm.study.arm
+        (filled,) = (one for one in self.study.filled() if mine in one.arms)
+        filler = Filler(self.study, self.judged, self.slots, filled)
+        given = filler.share_out()
         if any(one.pieces.unfilled for one in given.values()):
             raise ManifestError(
                 f"{self.store.folder}: has too few donors for the slots of this study; name the"
                 " store that it was built from with --store DIR"
             )
-        return fill(self.study, self.judged, self.slots, given)
+        return filler.fill(given)
 
     def slot_of(self, source: str, digest: bytes) -> int | None:
         """Number of the slot of a removed document, among those of all arms; None if this arm does
@@ -159,7 +164,7 @@ class ArmFates(Fates):
     def __init__(self, store: ArmStore, folder: Path) -> None:
         super().__init__(store)
         self.store = store
-        self._slots = SlotReader(folder) if store.arm.arm else None
+        self._slots = SlotReader(folder, store.arm.arm.fill) if store.arm.arm else None
 
     def _selected(self, name: str, document: LedgerRow) -> Decision:
         judged = super()._selected(name, document)  # by the filters of all arms, undosed
@@ -227,7 +232,14 @@ def read_study(claims: Claims) -> LoadedStudy:
         ) from None
     loaded = LoadedRecipe(recipe, definitions(base), (), tokenizer, Path(MANIFEST))
     filters = {name: FilterUse(request, None) for name, request in requests.items()}
-    return LoadedStudy(study, loaded, filters, Path(MANIFEST))
+    rules = tuple(map(_decides_by, claims.study.rules if claims.study else ()))
+    return LoadedStudy(study, loaded, filters, Path(MANIFEST), rules)
+
+
+def _decides_by(rule: FilterRuleClaim) -> DecidesBy:
+    blocklist, classifier = rule.blocklist, rule.classifier
+    pin = blocklist.sha256, blocklist.mode, blocklist.threshold
+    return DecidesBy(rule.placebo, pin, classifier.digest if classifier else "")
 
 
 def _request(canonical: Mapping[str, Any]) -> FilterRequest:

@@ -67,9 +67,10 @@ def _print_donor(donor: Donor) -> None:
 
 
 def _donated(donor: Donor) -> str:
+    again = f", which stands {plural(donor.repeat, 'time')} before" if donor.repeat else ""
     cut = "" if donor.num_tokens == donor.donor_tokens else f" of its {donor.donor_tokens:,}"
     return (
-        f"{donor.donor_source}: {plural(donor.num_tokens, 'token')}{cut} from"
+        f"{donor.donor_source}{again}: {plural(donor.num_tokens, 'token')}{cut} from"
         f" {donor.offset:,} on, file {donor.file} row {donor.row}"
     )
 

@@ -10,7 +10,15 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mixtures.stream.arms.donors import CUT, EXACT, KINDS, Pieces, assign
+from mixtures.stream.arms.donors import (
+    CUT,
+    EXACT,
+    KINDS,
+    MAX_REPEATS,
+    Pieces,
+    assign,
+    assign_repeating,
+)
 
 SLOTS = st.lists(st.integers(1, 40), max_size=40)
 DONORS = st.dictionaries(st.integers(1, 60), st.integers(0, 5), max_size=30)
@@ -111,3 +119,69 @@ def test_what_no_donor_is_left_for_is_counted():
     assert fill([5, 9], {4: 1}).unfilled == 10
     assert fill([5, 9], {}).unfilled == 14
     assert fill([], {4: 1}).unfilled == 0
+
+
+def round_by_round(
+    slots: list[int], unused: dict[int, int], again: dict[int, int]
+) -> dict[int, list[tuple[int, int, int, int]]]:
+    """The rule of repeats as it is written: [(length, rank, kept, repeat)] of each slot."""
+    left = list(slots)
+    filled: dict[int, list[tuple[int, int, int, int]]] = {slot: [] for slot in range(len(slots))}
+    for repeat in range(MAX_REPEATS + 1):
+        pool = Counter(unused) + Counter(again if repeat else {})
+        empty = [slot for slot, tokens in enumerate(left) if tokens]
+        for at, pieces in one_by_one([left[slot] for slot in empty], pool).items():
+            for length, rank, kept in pieces:
+                filled[empty[at]].append((length, rank, kept, repeat))
+                left[empty[at]] -= kept
+    return filled
+
+
+@given(SLOTS, DONORS, DONORS)
+def test_scarce_donors_are_taken_round_by_round(slots, unused, again):
+    pieces = assign_repeating(np.array(slots, np.int64), unused, again)
+    found: dict[int, list[tuple[int, ...]]] = {slot: [] for slot in range(len(slots))}
+    columns = (pieces.slot, pieces.length, pieces.rank, pieces.kept, pieces.repeat)
+    for slot, *piece in zip(*(column.tolist() for column in columns), strict=True):
+        found[slot].append(tuple(piece))
+    assert found == round_by_round(slots, unused, again)
+    assert pieces.unfilled == sum(slots) - int(pieces.kept.sum())
+
+
+@given(SLOTS, DONORS, DONORS)
+def test_repeats_are_as_even_as_they_can_be(slots, unused, again):
+    """A place in the base counts as one, and an unused donor goes before any repeat."""
+    pieces = assign_repeating(np.array(slots, np.int64), unused, again)
+    times = {
+        (length, rank): int(rank >= unused.get(length, 0))
+        for length in {*unused, *again}
+        for rank in range(unused.get(length, 0) + again.get(length, 0))
+    }
+    taken = zip(pieces.length.tolist(), pieces.rank.tolist(), pieces.repeat.tolist(), strict=True)
+    for length, rank, repeat in sorted(taken, key=lambda one: one[2]):
+        assert times[length, rank] == repeat  # in each round once, and the base is the first
+        times[length, rank] += 1
+    assert len(set(times.values())) < 3
+    assert max(times.values(), default=0) - min(times.values(), default=0) < 2
+    if any(times.values()) and pieces.unfilled:
+        assert set(times.values()) == {MAX_REPEATS + 1}
+    assert all(
+        rank < count
+        for length, count in pieces.used().items()
+        for rank in pieces.rank[pieces.length == length].tolist()
+    )
+
+
+@given(SLOTS, DONORS)
+def test_where_unused_donors_suffice_none_is_repeated(slots, unused):
+    once = fill(slots, unused)
+    assume(not once.unfilled)
+    again = assign_repeating(np.array(slots, np.int64), unused, {3: 2})
+    for name in ("slot", "length", "rank", "kept", "repeat"):
+        np.testing.assert_array_equal(getattr(once, name), getattr(again, name))
+
+
+def test_what_a_hundred_repeats_do_not_fill_is_counted():
+    donors = assign_repeating(np.array([1000], np.int64), {2: 1}, {3: 1})
+    assert donors.unfilled == 1000 - 2 - MAX_REPEATS * 5
+    assert assign_repeating(np.array([4], np.int64), {}, {}).unfilled == 4

@@ -18,7 +18,7 @@ import pytest
 
 from mixtures.audit import audit_mix
 from mixtures.mix import manifest as manifests
-from mixtures.mix.slots import MASK, MASK_FILE, SLOTS, SLOTS_FILE
+from mixtures.mix.slots import MASK, MASK_FILE, SLOTS_FILE, slots_schema
 from mixtures.mix.tables import from_arrow, part_hash, to_arrow
 from tests.pipeline.arms.studies import ARMS, Row, make_study, read_rows, write_study
 from tests.pipeline.command_line import run
@@ -44,7 +44,9 @@ def forge(mix: Path, change: Change) -> None:
     manifest = json.loads((mix / "manifest.json").read_text())
     said = manifest.get("arm") or manifest["mask"]
     kind, name, schema = (
-        ("slots", SLOTS_FILE, SLOTS) if "arm" in manifest else ("mask", MASK_FILE, MASK)
+        ("slots", SLOTS_FILE, slots_schema(said["fill"]))
+        if "arm" in manifest
+        else ("mask", MASK_FILE, MASK)
     )
     columns = {
         key: values.copy() for key, values in from_arrow(schema, pq.read_table(mix / name)).items()

@@ -91,7 +91,7 @@ TEXTS = {
 
 # {FORMATS: {what: BLAKE3 (16 hex digits) of its bytes, or names of its fields}}
 GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
-    (2, 2, 2, 1, 1, 1, 1, 2, 1, 6, 4, 5): {
+    (2, 2, 2, 1, 1, 1, 1, 2, 1, 7, 4, 5): {
         "store/store.json": "09df7c5721603858",
         "ledger/folder": "a-5d06e05dae821465",
         "tokens/folder": "tokens-4c22ed8acbc282b5-00000000000000000-10000000000000000",
@@ -101,8 +101,8 @@ GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
         "ledger/0000.row": "29ee19f3764c1b43",
         "ledger/quarantine.jsonl": "detail path reason row",
         "ledger/done.json": (
-            "counts(documents empty quarantined rows where) digest inputs(ctime_ns etag inode "
-            "mtime_ns path sha256 size url) outputs(0000.digest(blake3 bytes) "
+            "counts(documents empty quarantined rows where) digest inputs(ctime_ns etag "
+            "inode mtime_ns path sha256 size url) outputs(0000.digest(blake3 bytes) "
             "0000.file(blake3 bytes) 0000.order_key(blake3 bytes) 0000.row(blake3 bytes) "
             "quarantine.jsonl(blake3 bytes)) quarantined(json) segment_bytes segments source"
         ),
@@ -181,8 +181,10 @@ GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
         "select/filtered /a+removed.digest": "60a52c237651d237",
         "select/filtered /a+removed.ledger_row": "c610e85212d0697c",
         "select/filtered /a+removed.num_tokens": "cb411178cb768688",
+        "select/filtered /a+removed.offset": "202eae6faa0abe43",
         "select/filtered /a+removed.place": "202eae6faa0abe43",
         "select/filtered /a+removed.segment": "ec2bd03bf86b935f",
+        "select/filtered /a+removed.token_file": "ec2bd03bf86b935f",
         "select/filtered /a+removed.verdicts": "c610e85212d0697c",
         "select/filtered /a.digest": "ae649b445fd9c5a9",
         "select/filtered /a.ledger_row": "6e7aec00fbf5db4c",
@@ -196,8 +198,10 @@ GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
         "select/filtered /b+removed.digest": "af1349b9f5f9a1a6",
         "select/filtered /b+removed.ledger_row": "af1349b9f5f9a1a6",
         "select/filtered /b+removed.num_tokens": "af1349b9f5f9a1a6",
+        "select/filtered /b+removed.offset": "af1349b9f5f9a1a6",
         "select/filtered /b+removed.place": "af1349b9f5f9a1a6",
         "select/filtered /b+removed.segment": "af1349b9f5f9a1a6",
+        "select/filtered /b+removed.token_file": "af1349b9f5f9a1a6",
         "select/filtered /b+removed.verdicts": "af1349b9f5f9a1a6",
         "select/filtered /b.digest": "cc5237fe25199067",
         "select/filtered /b.ledger_row": "0298bfd37e5ab229",
@@ -210,14 +214,16 @@ GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
         "select/filtered /done.json": (
             "decontaminate digest filters outputs(a+removed.after(blake3 bytes) "
             "a+removed.digest(blake3 bytes) a+removed.ledger_row(blake3 bytes) "
-            "a+removed.num_tokens(blake3 bytes) a+removed.place(blake3 bytes) "
-            "a+removed.segment(blake3 bytes) a+removed.verdicts(blake3 bytes) "
+            "a+removed.num_tokens(blake3 bytes) a+removed.offset(blake3 bytes) "
+            "a+removed.place(blake3 bytes) a+removed.segment(blake3 bytes) "
+            "a+removed.token_file(blake3 bytes) a+removed.verdicts(blake3 bytes) "
             "a.digest(blake3 bytes) a.ledger_row(blake3 bytes) a.num_tokens(blake3 bytes) "
             "a.offset(blake3 bytes) a.place(blake3 bytes) a.segment(blake3 bytes) "
             "a.start(blake3 bytes) a.token_file(blake3 bytes) b+removed.after(blake3 bytes) "
             "b+removed.digest(blake3 bytes) b+removed.ledger_row(blake3 bytes) "
-            "b+removed.num_tokens(blake3 bytes) b+removed.place(blake3 bytes) "
-            "b+removed.segment(blake3 bytes) b+removed.verdicts(blake3 bytes) "
+            "b+removed.num_tokens(blake3 bytes) b+removed.offset(blake3 bytes) "
+            "b+removed.place(blake3 bytes) b+removed.segment(blake3 bytes) "
+            "b+removed.token_file(blake3 bytes) b+removed.verdicts(blake3 bytes) "
             "b.digest(blake3 bytes) b.ledger_row(blake3 bytes) b.num_tokens(blake3 bytes) "
             "b.offset(blake3 bytes) b.place(blake3 bytes) b.segment(blake3 bytes) "
             "b.start(blake3 bytes) b.token_file(blake3 bytes)) sources(a(copies documents "
