@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import gc
 import os
 import signal
 import sys
@@ -56,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         take_closed()
         start_again_in_utf8()
+        # What a command makes most of lives until its end: modules, vocabularies, columns. Looking
+        # for circles among them at every 700 new objects takes a twentieth of a short command.
+        gc.set_threshold(50_000)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("RAYON_NUM_THREADS", "1")
     words = list(sys.argv[1:] if arguments is None else arguments)
