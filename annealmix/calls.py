@@ -34,7 +34,7 @@ from pipeline.commands.plan.calibration import load_rates
 from pipeline.executors.local import LocalExecutor
 from pipeline.executors.steps import MakeExecutor, StepsExecutor
 from pipeline.inputs.listing import DataFolders
-from pipeline.lookup.local import local_mix
+from pipeline.lookup.local import local_mixes
 from pipeline.lookup.mix import Mix, open_mix
 from pipeline.places.places import WRITABLE, Place, default_cache, read_place
 from pipeline.tokens.find import fetcher
@@ -170,6 +170,7 @@ def build_study(
     tokenizer: Folder | None = None,
     workers: int | None = None,
     tasks: int | None = None,
+    cache: Folder | None = None,
 ) -> dict[str, Mix]:
     """Build the base and the arms of a study on this machine, or go on with one that was stopped,
     and open them by their names, the base first.
@@ -177,14 +178,15 @@ def build_study(
     Call it as `build`.
 
     Args:
-        study: a YAML file. out: folder of all mixes. filters: as of `load_recipe`. The others: as
-            of `build`; out and store are no URLs.
+        study: a YAML file. out: folder or URL of all mixes. filters: as of `load_recipe`. The
+            others: as of `build`.
 
     Raises: as `load_recipe` and `build`.
     """
     _refuse_in_worker("annealmix.build_study")
     loaded = load_study(Path(study), _path(filters), fetcher(_path(tokenizer)))
-    local_out, local_store, remote = working_places(_written(out), _written(store), _cache(None))
+    place = _written(out).absolute()
+    local_out, local_store, remote = working_places(place, _written(store), _cache(cache))
     request = BuildRequest(
         recipe=loaded.base,
         out=local_out,
@@ -196,7 +198,7 @@ def build_study(
         remote=remote,
     )
     found = build_arms(StudyRequest(loaded, request))
-    return {name: open_mix(local_out / name, tokenizer=tokenizer) for name in found}
+    return {name: open_mix(str(place / name), tokenizer=tokenizer, cache=cache) for name in found}
 
 
 def audit(
@@ -219,8 +221,8 @@ def audit(
     an error.
 
     Args:
-        mix: opened, a folder or URL, or the prefix of a bare .bin/.idx pair. against: folders of
-            mixes that are to share no document with it. aligned: folders of mixes of its study,
+        mix: opened, a folder or URL, or the prefix of a bare .bin/.idx pair. against: folders
+            or URLs of mixes that are to share no document with it. aligned: likewise of its study,
             that are to differ from it in slots alone. full: every check that the others allow.
             source_check: documents to read again in their sources, in `data` or on the hub. store:
             the mix's own, to hold removals and scores against. filters: names or files, to judge
@@ -248,11 +250,12 @@ def audit(
         store=_path(store),
     )
     place = mix.folder if isinstance(mix, Mix) else _written(mix)
-    with local_mix(place, _cache(cache)) as folder:
+    places = [place, *map(_written, [*against, *aligned])]
+    with local_mixes(places, _cache(cache)) as (folder, *others):
         return audit_mix(
             folder,
-            [Path(one) for one in against],
-            aligned=[Path(one) for one in aligned],
+            others[: len(against)],
+            aligned=others[len(against) :],
             depth=depth,
             options=options,
         )

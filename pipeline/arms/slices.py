@@ -21,11 +21,8 @@ import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
 
-from mixtures.audit.tables.parts import UNREADABLE, read_part, reading_fault
 from mixtures.errors import AnnealmixError, ManifestError
-from mixtures.mix.claims import Claims, read_claims
 from mixtures.mix.files import TOKENS, part_path
-from mixtures.mix.slots import first_donors
 from mixtures.mix.tables import TABLES, Columns, part_hash
 from mixtures.stream.arms.donors import EXACT, KINDS
 from pipeline.executors.stage import Plan, Stage, Unit
@@ -74,8 +71,15 @@ class ArmsPlan(Plan[ArmUnit]):
     """What writing the arms of a study must know."""
 
     base: Path
-    digest: str
-    """Of the base's manifest."""
+    layout: Layout
+    total_documents: int
+    total_tokens: int
+    eod_id: int
+    bos_id: int | None
+    chunks: tuple[str, ...]
+    """BLAKE3 of each chunk of the base's .bin."""
+    parts: dict[str, tuple[str, ...]]
+    """Of each table of the base, the hashes of its parts."""
     inputs: dict[Path, str]
     """Folders of the store that donors' tokens are read from, with the digests of their records."""
     token_files: tuple[Path, ...]
@@ -90,13 +94,8 @@ class Arms(Stage[ArmsPlan, ArmUnit]):
     in_place = True
 
     def prepare(self, plan: ArmsPlan) -> None:
-        """Read the base's manifest."""
-        claims = read_claims(plan.base)
-        if claims.digest != plan.digest:
-            raise ManifestError(
-                f"{plan.base}: made again since {self.name} was planned; start the build again"
-            )
-        self._arm = lru_cache(1)(lambda name: _Arm(plan, claims, plan.arms[name]))
+        """Open each arm when its first slice is asked for."""
+        self._arm = lru_cache(1)(lambda name: _Arm(plan, plan.arms[name]))
 
     def upstream(self, plan: ArmsPlan) -> Mapping[Path, str]:
         """What donors are read from."""
@@ -107,7 +106,7 @@ class Arms(Stage[ArmsPlan, ArmUnit]):
         there.
         """
         arm = self._arm(unit.arm)
-        if not holds_slice(arm.folder, unit.slice, arm.layout):
+        if not holds_slice(arm.folder, unit.slice, plan.layout):
             record = slice_record(arm.folder, unit.slice)
             with named(arm.folder):
                 found = arm.write_slice(unit.slice).as_json()
@@ -138,9 +137,8 @@ class Arms(Stage[ArmsPlan, ArmUnit]):
 class _Arm:
     """What a slice needs to know of the whole arm."""
 
-    def __init__(self, plan: ArmsPlan, claims: Claims, arm: ArmFolder) -> None:
-        self.base, self.claims, self.folder = plan.base, claims, arm.folder
-        self.layout, self._token_files = layout_of(claims), plan.token_files
+    def __init__(self, plan: ArmsPlan, arm: ArmFolder) -> None:
+        self._plan, self._layout, self.folder = plan, plan.layout, arm.folder
         for name, digest in arm.files.items():
             if file_hash(arm.folder / name) != digest:
                 raise ManifestError(
@@ -149,8 +147,8 @@ class _Arm:
                 )
         # no runs: the tokens are the base's own
         self._runs = np.load(arm.folder / RUNS_FILE, "r") if RUNS_FILE in arm.files else None
-        size = min(self.layout.chunk_tokens, claims.total_tokens)
-        self._chunk = np.empty(size, claims.layout.dtype)
+        size = min(self._layout.chunk_tokens, plan.total_tokens)
+        self._chunk = np.empty(size, self._layout.dtype)
 
     def write_slice(self, number: int) -> WrittenSlice:
         """Write the bytes and table parts of a slice. Returns its record.
@@ -158,16 +156,16 @@ class _Arm:
         Raises:
             ManifestError: the base is not what its manifest says.
         """
-        begin = number * self.layout.slice_tokens
-        end = min(begin + self.layout.slice_tokens, self.claims.total_tokens)
+        begin = number * self._layout.slice_tokens
+        end = min(begin + self._layout.slice_tokens, self._plan.total_tokens)
         chunks, num_eod, num_bos = [], 0, 0
         with self._opened() as (source, target):
-            for low in range(begin, end, self.layout.chunk_tokens):
-                tokens = self._chunk[: min(end - low, self.layout.chunk_tokens)]
+            for low in range(begin, end, self._layout.chunk_tokens):
+                tokens = self._chunk[: min(end - low, self._layout.chunk_tokens)]
                 chunks.append(self._write_chunk(source, target, low, tokens))
-                num_eod += int(np.count_nonzero(tokens == self.claims.tokenizer.eod_id))
-                if self.claims.tokenizer.bos_id is not None:
-                    num_bos += int(np.count_nonzero(tokens == self.claims.tokenizer.bos_id))
+                num_eod += int(np.count_nonzero(tokens == self._plan.eod_id))
+                if self._plan.bos_id is not None:
+                    num_bos += int(np.count_nonzero(tokens == self._plan.bos_id))
             if target is not None:
                 os.fsync(target)
         hashes, files = self._write_tables(number)
@@ -191,7 +189,7 @@ class _Arm:
                 yield file.fileno(), None
         else:
             with (
-                (self.base / TOKENS).open("rb") as file,
+                (self._plan.base / TOKENS).open("rb") as file,
                 file_inside(self.folder / TOKENS) as handle,
             ):
                 yield file.fileno(), handle
@@ -202,20 +200,20 @@ class _Arm:
         """Write a chunk at its place, token `low` of the stream, and leave it in `tokens`, the
         stream's dtype [num_tokens]. Returns its hash.
         """
-        offset, content = low * self.layout.token_bytes, tokens.data.cast("B")
+        offset, content = low * self._layout.token_bytes, tokens.data.cast("B")
         if target is not None:
             _copy(source, target, offset, len(content))
-        number = low // self.layout.chunk_tokens
-        hashed = self.claims.hashes.chunks[number]
+        number = low // self._layout.chunk_tokens
+        hashed = self._plan.chunks[number]
         whole = _read(source if target is None else target, offset, content)
         if not whole or blake3(content).hexdigest() != hashed:
-            raise damaged(self.base, self.base / TOKENS)
+            raise damaged(self._plan.base, self._plan.base / TOKENS)
         if target is None:
             return hashed
         begin, end = self._fill(low, tokens)
         if not len(begin):
             return hashed
-        size = self.layout.token_bytes
+        size = self._layout.token_bytes
         for at, behind in zip((begin * size).tolist(), (end * size).tolist(), strict=True):
             write_at(target, offset + at, content[at:behind])
             if os.pread(target, behind - at, offset + at) != content[at:behind]:
@@ -236,8 +234,8 @@ class _Arm:
         starts, ends, token_file, origin, cut = np.array(self._runs[:, first:last])
         begin, end = np.maximum(starts, low), np.minimum(ends, high)
         to = begin - low, end - low
-        copy_runs(tokens, self._token_files, token_file, origin + begin - starts, to)
-        eod_id, inside = self.claims.tokenizer.eod_id, ends <= high
+        copy_runs(tokens, self._plan.token_files, token_file, origin + begin - starts, to)
+        eod_id, inside = self._plan.eod_id, ends <= high
         tokens[ends[inside & (cut != 0)] - low - 1] = eod_id
         if not (tokens[ends[inside] - low - 1] == eod_id).all():
             raise AnnealmixError(
@@ -258,7 +256,7 @@ class _Arm:
                 with folder_inside(path.parent) as folder:
                     write_table(path, schema, columns, folder)
             else:
-                share(part_path(self.base, name, number), path)
+                share(part_path(self._plan.base, name, number), path)
             hashes[name] = part_hash(schema, columns)
             files[name] = file_hash(path)
         return hashes, files
@@ -269,6 +267,8 @@ class _Arm:
         """
         if self._runs is None or not len(columns["position"]):
             return False
+        from mixtures.mix.slots import first_donors  # likewise
+
         first = int(columns["position"][0])
         donors = first_donors(self.folder, first, first + len(columns["position"]))
         here = (donors["position"] - np.uint64(first)).astype(np.int64)
@@ -286,22 +286,17 @@ class _Arm:
         Raises:
             ManifestError: they are not what the base's manifest says.
         """
-        path = part_path(self.base, table, number)
+        # what audits imports for 0.2 s, which the workers of other stages need not
+        from mixtures.audit.tables.parts import UNREADABLE, read_part, reading_fault
+
+        path = part_path(self._plan.base, table, number)
         try:
-            columns = read_part(path, TABLES[table], self.claims.total_documents)
+            columns = read_part(path, TABLES[table], self._plan.total_documents)
         except UNREADABLE as error:
             raise ManifestError(reading_fault(path, error)) from None
-        expected: list[str] = getattr(self.claims.hashes, f"{table}_parts")
-        if part_hash(TABLES[table], columns) != expected[number]:
-            raise damaged(self.base, path)
+        if part_hash(TABLES[table], columns) != self._plan.parts[table][number]:
+            raise damaged(self._plan.base, path)
         return columns
-
-
-def layout_of(claims: Claims) -> Layout:
-    """How a finished mix is laid out."""
-    layout = claims.layout
-    slice_chunks = layout.slice_tokens // layout.chunk_tokens
-    return Layout(layout.dtype.itemsize, layout.chunk_tokens, slice_chunks)
 
 
 def damaged(base: Path, path: Path) -> ManifestError:

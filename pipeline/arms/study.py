@@ -10,7 +10,7 @@
              pipeline.arms.mask), then the slices of all of them (pipeline.arms.writing)
 
 Each mix appears under its name when it is whole, and the same command goes on with a study that was
-stopped.
+stopped. Where the output is a URL, all are sent when the last is whole.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from pipeline.arms.writing import write_arms
 from pipeline.build.build import build, judge
 from pipeline.build.output import output
 from pipeline.build.request import BuildRequest
+from pipeline.executors.slurm.chain import refuse_busy
 from pipeline.report import say
 from pipeline.store.store import Store
 
@@ -56,19 +57,25 @@ class StudyRequest:
     request: BuildRequest
 
 
-def build_study(asked: StudyRequest) -> dict[str, manifests.Manifest]:
+def build_study(
+    asked: StudyRequest, trusted: set[Path] | None = None, chain: Path | None = None
+) -> dict[str, manifests.Manifest]:
     """Build the base and the arms of a study, or go on with it. Returns their manifests by name,
     the base's first.
+
+    Args:
+        trusted, chain: as of `pipeline.build.build.build`.
 
     Raises:
         AnnealmixError: of the kind that the exit codes list; the mixes that are there are whole.
     """
-    study, request = asked.study, asked.request
+    study, request, remote = asked.study, asked.request, asked.request.remote
     _refuse_foreign(asked)
     _refuse_unopened(study)
     masks = open_masks(study, request.tokenizer)
-    trusted: set[Path] = set()
-    judged = judge(judged_request(asked), trusted)
+    refuse_busy(None, request.out, chain)
+    trusted = set() if trusted is None else trusted
+    judged = judge(judged_request(asked), trusted, chain)
     store = Store(request.store)
     with store.lock():
         slots = find_slots(study, judged)
@@ -88,13 +95,21 @@ def build_study(asked: StudyRequest) -> dict[str, manifests.Manifest]:
         for filler, shared in zip(fillers, given, strict=True):
             fillings |= dict.fromkeys(filler.filled.arms, filler.fill(shared))
     folder = request.out / BASE
-    built = build(replace(request, recipe=study.base, out=folder, told=True), trusted)
+    local = replace(remote, out=None)  # mixes are sent when all are whole: arms begin as the base
+    of_base = replace(request, recipe=study.base, out=folder, told=True, remote=local)
+    built = build(of_base, trusted, chain)
     with store.lock():
+        refuse_busy(request.store if store.writable else None, request.out, chain)
         places, claims = find_places(folder, slots), typed(built, str(folder))
         base = Base(study, judged, folder, claims, slots, places, fillings, filters, masks)
         _refuse_of_another_base(base, request.out)
         drafts = {arm: _DRAFTS[one.fill] for arm, one in study.study.arms.items()}
-        return {BASE: built, **write_arms(base, drafts, request.out, store, request.executor)}
+        arms = write_arms(base, drafts, request.out, store, request.executor)
+        remote.push()
+    found = {BASE: built, **arms}
+    if remote.out:
+        remote.out.send_study(found)
+    return found
 
 
 def judged_request(asked: StudyRequest) -> BuildRequest:
@@ -150,18 +165,17 @@ def _refuse_foreign(asked: StudyRequest) -> None:
         RecipeError: names it.
     """
     study, request = asked.study, asked.request
-    if request.remote.out is not None or request.remote.store is not None:
-        raise RecipeError(
-            f"{study.study.name}: arms share files of one disk, so --out and --store of a study are"
-            " local folders; copy the finished mixes to an object store"
-        )
     output.refuse_nested(request.out, request.store)
+    request.remote.refuse_nested()
+    remote = request.remote.out
     size = request.size.as_json()
     faults = []
     digests = {f"arms.{arm}": (arm, study.digest(arm)) for arm in study.study.arms}
     for field, (name, digest) in {"base": (BASE, study.base.digest), **digests}.items():
         try:
             output.refuse_foreign(request.out / name, digest, size)
+            if remote:
+                remote.inside(name).refuse_foreign(digest, size)
         except RecipeError as error:
             faults.append(f"{shown(study.file)}: {field}: {error}")
     if faults:

@@ -16,9 +16,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mixtures.mix import manifest as manifests
-from mixtures.mix.claims import Description
+from mixtures.mix.claims import Claims, Description
 from mixtures.mix.files import INDEX, TOKENS
-from mixtures.mix.tables import Columns
+from mixtures.mix.tables import TABLES, Columns
 from pipeline.arms.base import Base
 from pipeline.arms.slices import (
     ARMS_FORMAT,
@@ -28,7 +28,6 @@ from pipeline.arms.slices import (
     ArmsPlan,
     ArmUnit,
     damaged,
-    layout_of,
     share,
 )
 from pipeline.build.claims.seal import hashes_of, write_manifest
@@ -37,6 +36,7 @@ from pipeline.build.write import note
 from pipeline.executors import Executor, execute
 from pipeline.report import say
 from pipeline.stages.mix_folder import (
+    Layout,
     WrittenSlice,
     file_inside,
     prepare_tables,
@@ -88,7 +88,7 @@ def write_arms(
             key = short_key([ARMS_FORMAT, draft.described.as_json(), base.claims.digest])
             folder = held.enter_context(output.building(out / arm, key))
             if folder is None:
-                found[arm] = output.finished(out / arm, draft.described, layout_of(base.claims))
+                found[arm] = output.finished(out / arm, draft.described, _layout(base.claims))
             else:
                 arms[arm] = _prepared(base, draft, folder)
         if arms:
@@ -130,7 +130,13 @@ def _plan(base: Base, arms: dict[str, ArmFolder]) -> ArmsPlan:
     slices = range(-(-claims.total_tokens // claims.layout.slice_tokens))
     return ArmsPlan(
         base=base.folder,
-        digest=claims.digest,
+        layout=_layout(claims),
+        total_documents=claims.total_documents,
+        total_tokens=claims.total_tokens,
+        eod_id=claims.tokenizer.eod_id,
+        bos_id=claims.tokenizer.bos_id,
+        chunks=tuple(claims.hashes.chunks),
+        parts={name: tuple(getattr(claims.hashes, f"{name}_parts")) for name in TABLES},
         inputs={
             folder: digest
             for folder, digest in inputs_of(base.judged.plan).items()
@@ -140,6 +146,12 @@ def _plan(base: Base, arms: dict[str, ArmFolder]) -> ArmsPlan:
         arms=arms,
         units=tuple(ArmUnit(arm=arm, slice=number) for arm in arms for number in slices),
     )
+
+
+def _layout(claims: Claims) -> Layout:
+    layout = claims.layout
+    slice_chunks = layout.slice_tokens // layout.chunk_tokens
+    return Layout(layout.dtype.itemsize, layout.chunk_tokens, slice_chunks)
 
 
 def _sealed(base: Base, described: Description, folder: Path) -> manifests.Manifest:

@@ -86,16 +86,18 @@ class Judged:
     placebos: Mapping[int, PlaceboClaim]
 
 
-def judge(request: BuildRequest, trusted: set[Path]) -> Judged:
+def judge(request: BuildRequest, trusted: set[Path], chain: Path | None = None) -> Judged:
     """Read, judge and select as `build` does, and write no mix; `request.out` is not looked at.
 
     Args:
-        trusted: as of `build`.
+        trusted, chain: as of `build`.
 
     Raises: as `build`.
     """
+    request.remote.open_store()
     store = Store(request.store)
     with store.lock():
+        refuse_busy(request.store if store.writable else None, None, chain)
         store.sweep()
         selected, _ = _Build(request, store, Trust(trusted)).selected()
         return Judged(selected.plan, selected.choices(request), selected.placebos)

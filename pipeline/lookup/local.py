@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from pipeline.places.places import Place, RemoteFolder
@@ -23,3 +23,10 @@ def local_mix(mix: Place, cache: Path) -> Iterator[Path]:
 
     with fetched(mix, cache) as folder:
         yield folder
+
+
+@contextmanager
+def local_mixes(mixes: Sequence[Place], cache: Path) -> Iterator[list[Path]]:
+    """Mixes to read, each as `local_mix`."""
+    with ExitStack() as held:
+        yield [held.enter_context(local_mix(mix, cache)) for mix in mixes]

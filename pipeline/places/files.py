@@ -291,6 +291,18 @@ def put(folder: RemoteFolder, path: str, data: bytes) -> None:
     )
 
 
+def copy(source: RemoteFolder, folder: RemoteFolder, path: str) -> None:
+    """Copy an object to the same path below another prefix, replacing what is there, without its
+    bytes coming here.
+    """
+    system, where = file_system(folder.scheme), f"{folder.url}/{path}"
+    retried(
+        f"{where}: cannot be copied",
+        lambda: system.cp_file(f"{source.url}/{path}", where),
+        failure=AnnealmixError,
+    )
+
+
 def remove(folder: RemoteFolder, path: str) -> None:
     """Delete an object."""
     system, where = file_system(folder.scheme), f"{folder.url}/{path}"

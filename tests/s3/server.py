@@ -52,7 +52,7 @@ class Network(ThreadingHTTPServer):
         that are still to break off in the
     middle. refuse_after: uploads that still pass before all others are answered with 403; None: all
     pass. refused: a part of the paths whose downloads are answered with 403, and what is said.
-    seen: (method, path) of what was forwarded.
+    seen: (method, path) of what was forwarded; COPY is a PUT whose body the server has already.
     """
 
     daemon_threads = True
@@ -74,6 +74,10 @@ class Network(ThreadingHTTPServer):
     def puts(self) -> list[str]:
         """Paths of the uploads that were forwarded."""
         return [path for method, path in self.seen if method == "PUT"]
+
+    def copied(self) -> list[str]:
+        """Paths of what the server was asked to copy."""
+        return [path for method, path in self.seen if method == "COPY"]
 
 
 class _Forward(BaseHTTPRequestHandler):
@@ -102,7 +106,8 @@ class _Forward(BaseHTTPRequestHandler):
             ):
                 self.refuse(403, "AccessDenied", network.refused[1])
                 return
-            network.seen.append((self.command, self.path))
+            copy = self.command == "PUT" and "x-amz-copy-source" in self.headers
+            network.seen.append(("COPY" if copy else self.command, self.path))
         upstream = http.client.HTTPConnection("127.0.0.1", network.port, timeout=60)
         upstream.request(self.command, self.path, body, dict(self.headers))
         response = upstream.getresponse()

@@ -21,8 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from mixtures.recipe.load import load_recipe
+from mixtures.stream.arms.study import load_study
 from pipeline.build.request import BuildRequest
 from pipeline.commands.slurm.conduct import launch
+from pipeline.commands.slurm.request import Asked
 from pipeline.commands.slurm.status import Status, follow, status_of
 from pipeline.executors.slurm.chain import Chain
 from pipeline.executors.slurm.profile import Profile
@@ -94,9 +96,8 @@ def _free_ports(count: int) -> int:
 class Given:
     """A build that is given to Slurm, again and again if need be."""
 
-    request: BuildRequest
+    asked: Asked
     profile: Profile
-    filters: Path | None = None
 
     @classmethod
     def of(
@@ -115,7 +116,29 @@ class Given:
             DataFolders(data),
             **{**LAYOUT, **more},
         )
-        return cls(request, Profile.model_validate({"memory": "100M", **(profile or {})}))
+        return cls(Asked(request), Profile.model_validate({"memory": "100M", **(profile or {})}))
+
+    @classmethod
+    def of_study(
+        cls, file: Path, work: Path, profile: Mapping[str, Any] | None = None, **more: Any
+    ) -> Given:
+        """A study with data/ and filters/ beside it, with small slices."""
+        filters = file.parent / "filters"
+        study = load_study(file, filters)
+        request = BuildRequest(
+            study.base,
+            work / "out",
+            work / "store",
+            DataFolders(file.parent / "data"),
+            **{**LAYOUT, **more},
+        )
+        asked = Asked(request, filters, study)
+        return cls(asked, Profile.model_validate({"memory": "200M", **(profile or {})}))
+
+    @property
+    def request(self) -> BuildRequest:
+        """What is built, and where."""
+        return self.asked.request
 
     @property
     def chain(self) -> Chain:
@@ -124,7 +147,7 @@ class Given:
 
     def launch(self) -> None:
         """Give it."""
-        launch(self.request, self.filters, self.profile)
+        launch(self.asked, self.profile)
 
     def follow(self) -> Status:
         """Wait until nothing of it is left to Slurm."""

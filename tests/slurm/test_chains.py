@@ -18,6 +18,7 @@ import pytest
 from mixtures.errors import AnnealmixError, RecipeError, SupplyError
 from mixtures.mix import manifest as manifests
 from pipeline.commands.slurm.commands import cancel, give, rehearse
+from pipeline.commands.slurm.request import Asked
 from pipeline.commands.store.store import collect
 from pipeline.executors.slurm import client
 from pipeline.executors.slurm.profile import Profile, load_profile
@@ -193,7 +194,7 @@ def test_a_rehearsal_submits_nothing_and_tells_the_arrays_that_are_submitted(
     profile.write_text("memory: 100M\ntime: '10'\ntasks: 5\nstages: {write: {memory: 200M}}\n")
     build = replace(given(tmp_path, data), profile=load_profile(profile))
     capfd.readouterr()
-    assert rehearse(build.request, profile, json=True) == 0
+    assert rehearse(build.asked, profile, json=True) == 0
     rows = {row["stage"]: row for row in json.loads(capfd.readouterr().out)}
     assert client.queued("annealmix") == []
     assert build.chain.record is None
@@ -223,7 +224,8 @@ def test_a_relaunch_while_jobs_are_queued_is_refused_and_harms_nothing(tmp_path,
     build = given(tmp_path, data, {"setup": [f"while test ! -e {tmp_path}/go; do sleep 0.1; done"]})
     build.launch()
     before = (build.chain.folder / "chain.json").read_bytes()
-    for other in (build, replace(build, request=replace(build.request, out=tmp_path / "other"))):
+    elsewhere = Asked(replace(build.request, out=tmp_path / "other"))
+    for other in (build, replace(build, asked=elsewhere)):
         with pytest.raises(RecipeError, match=r"jobs that .* submitted are building .*scancel \d+"):
             other.launch()
     with pytest.raises(RecipeError, match="jobs that"):
@@ -323,7 +325,7 @@ def test_a_build_that_cannot_work_is_refused_before_a_job_is_submitted(tmp_path,
     path = write_recipe(tmp_path / "recipes", SOURCES, budget={"tokens": 60_000_001})
     build = Given.of(path, tmp_path, data)
     with pytest.raises(SupplyError):
-        give(build.request, None, None, wait=True)
+        give(build.asked, None, wait=True)
     assert build.chain.record is None
 
 

@@ -15,6 +15,7 @@ import pytest
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from pipeline.build.build import build as build_here
 from pipeline.commands.slurm.commands import give
+from pipeline.commands.slurm.request import Asked
 from pipeline.executors.slurm import client
 from pipeline.executors.slurm.chain import FAILED
 from pipeline.executors.slurm.executor import SlurmExecutor
@@ -190,9 +191,9 @@ def test_waiting_for_another_build_at_the_same_place_is_refused(tmp_path, data):
     other.write_text(other.read_text().replace("2001", "2002"))
     asked = Given.of(other, tmp_path, data).request
     with pytest.raises(RecipeError, match=r"recipe_digest.* differ from this command"):
-        give(asked, None, None, wait=True)
+        give(Asked(asked), None, wait=True)
     (tmp_path / "go").touch()
-    assert give(build.request, None, None, wait=True)[1] == 0
+    assert give(build.asked, None, wait=True)[1] == 0
 
 
 def test_a_mix_folder_that_is_deleted_while_it_is_written_is_not_whole_and_is_written_again(

@@ -35,6 +35,13 @@ class RemotePlaces:
             RecipeError: something else lies at the store's or the mix's place, or one lies in the
                 other.
         """
+        self.refuse_nested()
+        if self.out:
+            self.out.refuse_foreign(recipe_digest, size)
+        self.open_store()
+
+    def refuse_nested(self) -> None:
+        """As `pipeline.build.output.output.refuse_nested`."""
         if (
             self.store
             and self.out
@@ -44,8 +51,9 @@ class RemotePlaces:
                 f"{self.out.url}: --out and --store ({self.store.url}) lie one inside the other;"
                 " choose two separate places"
             )
-        if self.out:
-            self.out.refuse_foreign(recipe_digest, size)
+
+    def open_store(self) -> None:
+        """See `RemoteStore.open`."""
         if self.store:
             self.store.open()
 

@@ -11,6 +11,9 @@
 What is there already with the right size and MD5 is not sent again. (An ETag is no MD5 where the
 bucket encrypts with keys of its own: there an upload that was interrupted begins anew.) The local
 copy is deleted once the mix has arrived. A mix is read by fetching it.
+
+The mixes of a study lie at PREFIX/NAME, the base first; what arms share with it the object store
+itself copies from there.
 """
 
 from __future__ import annotations
@@ -20,8 +23,8 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +32,7 @@ from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from mixtures.mix import manifest as manifests
 from mixtures.mix.caches import cache_of
 from mixtures.mix.claims import Claims, read_claims
-from pipeline.places.files import RemoteObject, content, list_objects, put, remove
+from pipeline.places.files import RemoteObject, content, copy, list_objects, put, remove
 from pipeline.places.places import RemoteFolder
 from pipeline.report import plural, progress, say
 from pipeline.store.lock import locked
@@ -54,7 +57,7 @@ class RemoteOutput:
         """
         there = list_objects(self.url, AnnealmixError)
         if manifests.MANIFEST in there:
-            claims = self._claims()
+            claims = self.claims()
             if (claims.recipe_digest, claims.size.as_json()) != (recipe_digest, size):
                 raise RecipeError(
                     f"{self.url}: holds {claims.name} of another recipe or size; choose another"
@@ -68,6 +71,10 @@ class RemoteOutput:
             )
             raise RecipeError(f"{self.url}: holds {what}; choose another --out, or delete it")
 
+    def inside(self, name: str) -> RemoteOutput:
+        """A mix of several, by its name in the folder of all."""
+        return RemoteOutput(self.url / name, self.folder / name)
+
     def send(self, manifest: manifests.Manifest) -> None:
         """Send the finished mix, or what of it is not there yet, and delete the local copy.
 
@@ -75,23 +82,49 @@ class RemoteOutput:
             RecipeError: another mix is there. AnnealmixError: the store does not take it; the same
                 command goes on.
         """
-        with locked(
-            self.folder.parent / "sending.lock", f"working copy of {self.url}"
-        ):  # of a builder with another store, perhaps
-            there = list_objects(self.url, AnnealmixError)
-            if manifests.MANIFEST in there:
-                if self._claims().digest != manifest["digest"]:
-                    raise RecipeError(
-                        f"{self.url}: holds another mix than this command builds; choose another"
-                        " --out, or delete it"
-                    )
-                say(f"{self.url}: built already, {manifests.names(manifest)}")
-            else:
-                self._send_all(manifest, there)
+        with self._sending():
+            self._send(manifest)
             if self.folder.exists():
                 shutil.rmtree(self.folder)
 
-    def _send_all(self, manifest: manifests.Manifest, there: dict[str, RemoteObject]) -> None:
+    def send_study(self, found: Mapping[str, manifests.Manifest]) -> None:
+        """Send finished mixes that lie in a folder of all, by their names, and delete the local
+        copies when the last has arrived. What others share with the first is copied from it there.
+
+        Raises: as `send`.
+        """
+        first, *_ = map(self.inside, found)
+        with self._sending():
+            for name, manifest in found.items():
+                self.inside(name)._send(manifest, first.url)
+            if self.folder.exists():
+                shutil.rmtree(self.folder)
+
+    def _sending(self) -> AbstractContextManager[None]:
+        """One builder at a time: there may be another, with another store."""
+        return locked(self.folder.parent / "sending.lock", f"working copy of {self.url}")
+
+    def _send(self, manifest: manifests.Manifest, shared: RemoteFolder | None = None) -> None:
+        """Send what is not there yet. shared: a mix whose objects may be copied from, if they are
+        the same.
+        """
+        there = list_objects(self.url, AnnealmixError)
+        if manifests.MANIFEST not in there:
+            self._send_all(manifest, there, shared)
+        elif self.claims().digest == manifest["digest"]:
+            say(f"{self.url}: built already, {manifests.names(manifest)}")
+        else:
+            raise RecipeError(
+                f"{self.url}: holds another mix than this command builds; choose another --out, or"
+                " delete it"
+            )
+
+    def _send_all(
+        self,
+        manifest: manifests.Manifest,
+        there: dict[str, RemoteObject],
+        shared: RemoteFolder | None,
+    ) -> None:
         marker = {name: manifest[name] for name in ("recipe_digest", "size")}
         put(self.url, UPLOADING, json.dumps(marker, sort_keys=True).encode())
         files = [
@@ -100,29 +133,49 @@ class RemoteOutput:
             if path.is_file() and path.name != manifests.MANIFEST
         ]
         todo = [piece for path in files for piece in _pieces(self.folder, path)]
+        others = list_objects(shared, AnnealmixError) if shared and shared != self.url else {}
         sent = done = 0
+        copied: dict[str, str] = {}
         with progress("upload", len(todo), lambda: done):
             for name, path, offset in todo:
                 with path.open("rb") as file:
                     file.seek(offset)
                     data = file.read(SHARD_BYTES)
-                known = there.get(name)
-                if (
-                    known is None
-                    or known.size != len(data)
-                    or known.md5 != hashlib.md5(data, usedforsecurity=False).hexdigest()
-                ):
+                md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+                if _is(there.get(name), len(data), md5):
+                    pass
+                elif shared and _is(others.get(name), len(data), md5):
+                    copy(shared, self.url, name)
+                    copied[name] = md5
+                else:
                     put(self.url, name, data)
                     sent += 1
                 done += 1
+        self._require_copied(copied)
         put(self.url, manifests.MANIFEST, (self.folder / manifests.MANIFEST).read_bytes())
         remove(self.url, UPLOADING)
+        within = f", {len(copied):,} copied from {shared}" if copied else ""
         say(
-            f"{self.url}: {plural(sent + 1, 'object')} sent, {len(todo) - sent:,} were there"
-            " already"
+            f"{self.url}: {plural(sent + 1, 'object')} sent{within},"
+            f" {len(todo) - sent - len(copied):,} were there already"
         )
 
-    def _claims(self) -> Claims:
+    def _require_copied(self, copied: Mapping[str, str]) -> None:
+        """Refuse objects that are not what was copied: somebody may have replaced them meanwhile.
+        copied: MD5 by name.
+
+        Raises:
+            ManifestError: names one.
+        """
+        there = list_objects(self.url, AnnealmixError) if copied else {}
+        for name, md5 in copied.items():
+            if name not in there or there[name].md5 != md5:
+                raise ManifestError(
+                    f"{self.url}/{name}: not what was copied there; somebody else writes to it;"
+                    " give the command again"
+                )
+
+    def claims(self) -> Claims:
         """The manifest there, checked as a local one is."""
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, manifests.MANIFEST).write_bytes(
@@ -142,6 +195,11 @@ class RemoteOutput:
             )
         except (ValueError, RecursionError):
             return None
+
+
+def _is(known: RemoteObject | None, size: int, md5: str) -> bool:
+    """Whether an object is there with this content, as far as its listing says."""
+    return known is not None and (known.size, known.md5) == (size, md5)
 
 
 def _pieces(folder: Path, path: Path) -> list[tuple[str, Path, int]]:

@@ -13,11 +13,10 @@ from pipeline.commands.options import (
     add_store_folder,
     add_tokenizer,
     data_folders,
-    local_path,
     positive,
     written,
 )
-from pipeline.lookup.local import local_mix
+from pipeline.lookup.local import local_mixes
 
 
 def add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -37,7 +36,7 @@ def add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     add_cache(audit)
     audit.add_argument(
         "--against",
-        type=local_path,
+        type=written,
         nargs="+",
         default=[],
         metavar="MIX",
@@ -45,7 +44,7 @@ def add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     audit.add_argument(
         "--aligned",
-        type=local_path,
+        type=written,
         nargs="+",
         default=[],
         metavar="MIX",
@@ -109,11 +108,12 @@ def _audit(options: argparse.Namespace) -> int:
         store=options.store,
         filtered=bool(options.filter),
     )
-    with local_mix(options.mix, options.cache) as mix:
+    places = [options.mix, *options.against, *options.aligned]
+    with local_mixes(places, options.cache) as (mix, *others):
         return auditing.run(
             mix,
-            options.against,
-            aligned=options.aligned,
+            others[: len(options.against)],
+            aligned=others[len(options.against) :],
             depth=depth,
             as_json=options.json,
             options=chosen,

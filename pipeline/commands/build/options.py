@@ -27,7 +27,9 @@ from pipeline.commands.options import (
 )
 
 if TYPE_CHECKING:
+    from mixtures.mix.manifest import Manifest
     from mixtures.stream.arms.study import LoadedStudy
+    from pipeline.build.request import BuildRequest
     from pipeline.executors import Executor
 
 
@@ -166,13 +168,12 @@ def add_build(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 def _build(options: argparse.Namespace) -> int:
     refuse_mixed(options)
-    if study := study_of(options):
-        return _build_study(options, study)
-    recipe = recipe_of(options)  # before the libraries that build: its faults are told at once
+    study = study_of(options)
+    # before the libraries that build: its faults are told at once
+    recipe = study.base if study else recipe_of(options)
 
     from mixtures.mix.claims import typed
     from pipeline import report
-    from pipeline.build.build import build
     from pipeline.build.output.places import working_places
     from pipeline.build.request import BuildRequest
     from pipeline.commands.build import report as mix_report
@@ -187,57 +188,42 @@ def _build(options: argparse.Namespace) -> int:
         size=size_of(options, recipe),
         remote=remote,
     )
-    if options.executor != "slurm":
-        manifest, code = build(replace(request, executor=executor_of(options))), 0
-    else:
-        from pipeline.commands.slurm import commands
-
-        if options.status:
-            return commands.look(request, json=options.json)
-        if options.cancel:
-            return commands.cancel(request, json=options.json)
-        if options.dry_run:
-            return commands.rehearse(request, options.profile, json=options.json)
-        built, code = commands.give(request, options.filters, options.profile, wait=options.wait)
-        if built is None:
-            return code
-        manifest = built
+    found, code = _built(options, request, study)
+    if not found:
+        return code
     if options.json:
-        report.result(manifest)
-    else:
-        mix_report.show(typed(manifest, str(options.out)), options.out)
+        report.result(found if study else next(iter(found.values())))
+        return code
+    for name, manifest in found.items():
+        place = options.out / name if study else options.out
+        mix_report.show(typed(manifest, str(place)), place)
     return code
 
 
-def _build_study(options: argparse.Namespace, study: LoadedStudy) -> int:
+def _built(
+    options: argparse.Namespace, request: BuildRequest, study: LoadedStudy | None
+) -> tuple[dict[str, Manifest], int]:
+    """Build, or do with a build on a cluster what is asked. Returns the manifests of the finished
+    mixes by name, none if there are none yet, and the exit code.
+    """
     if options.executor == "slurm":
-        raise RecipeError(
-            f"{study.study.name}: arms are written on one machine; build the study there, with"
-            " --executor local or ray"
-        )
+        from pipeline.commands.slurm import commands
+        from pipeline.commands.slurm.request import Asked
 
-    from mixtures.mix.claims import typed
-    from pipeline import report
-    from pipeline.arms.study import StudyRequest, build_study
-    from pipeline.build.output.places import working_places
-    from pipeline.build.request import BuildRequest
-    from pipeline.commands.build import report as mix_report
+        asked = Asked(request, options.filters, study)
+        if options.status:
+            return {}, commands.look(request, json=options.json)
+        if options.cancel:
+            return {}, commands.cancel(request, json=options.json)
+        if options.dry_run:
+            return {}, commands.rehearse(asked, options.profile, json=options.json)
+        return commands.give(asked, options.profile, wait=options.wait)
+    request = replace(request, executor=executor_of(options))
+    if study:
+        from pipeline.arms.study import StudyRequest, build_study
 
-    out, store, remote = working_places(options.out, options.store, options.cache)
-    request = BuildRequest(
-        recipe=study.base,
-        out=out,
-        store=store,
-        data=data_folders(options),
-        tokenizer=options.tokenizer,
-        size=size_of(options, study.base),
-        executor=executor_of(options),
-        remote=remote,
-    )
-    found = build_study(StudyRequest(study, request))
-    if options.json:
-        report.result(found)
-        return 0
-    for name, manifest in found.items():
-        mix_report.show(typed(manifest, name), out / name)
-    return 0
+        return build_study(StudyRequest(study, request)), 0
+
+    from pipeline.build.build import build
+
+    return {request.recipe.recipe.name: build(request)}, 0

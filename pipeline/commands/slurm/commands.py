@@ -6,29 +6,25 @@ from dataclasses import asdict
 from pathlib import Path
 
 from mixtures.errors import RecipeError, SupplyError
-from mixtures.mix.claims import read_claims
 from mixtures.mix.manifest import Manifest
 from pipeline.build.request import BuildRequest
 from pipeline.commands.plan import build_plan as planning
 from pipeline.commands.slurm.conduct import launch
 from pipeline.commands.slurm.rehearsal import rehearsal
 from pipeline.commands.slurm.rehearsal import show as show_rehearsal
-from pipeline.commands.slurm.request import freeze
+from pipeline.commands.slurm.request import Asked, freeze
 from pipeline.commands.slurm.status import as_json, follow, show, status_of
 from pipeline.executors.slurm.chain import FINISHED, Chain
 from pipeline.executors.slurm.profile import Profile, load_profile
 from pipeline.report import complain, plural, result, say
 
 
-def give(
-    request: BuildRequest, filters: Path | None, profile: Path | None, *, wait: bool
-) -> tuple[Manifest | None, int]:
-    """Submit what of a build is missing, and with `wait` follow it. Returns the manifest, if the
-    mix is finished, and the exit code.
+def give(asked: Asked, profile: Path | None, *, wait: bool) -> tuple[dict[str, Manifest], int]:
+    """Submit what of a build is missing, and with `wait` follow it. Returns the manifests by name,
+    none if it is not finished, and the exit code.
 
     Args:
-        filters: folder of filters that the user brings. profile: file; without one the cluster's
-            defaults.
+        profile: file; without one the cluster's defaults.
 
     Raises:
         RecipeError: the profile, or jobs of a build are queued on this store already and are not to
@@ -36,23 +32,23 @@ def give(
             AnnealmixError: see `launch`.
     """
     settings = load_profile(profile) if profile else Profile()
-    chain = Chain.of(request.store, request.out)
+    chain = Chain.of(asked.request.store, asked.request.out)
     if wait and chain.jobs():
-        chain.refuse_other(freeze(request, filters, settings))
+        chain.refuse_other(freeze(asked, settings))
     else:
         if chain.record is None:
-            _refuse_hopeless(request)
-        manifest = launch(request, filters, settings)
-        if manifest is not None or not wait:
-            return manifest, 0
+            _refuse_hopeless(asked.request)
+        found = launch(asked, settings)
+        if found or not wait:
+            return found, 0
     status = follow(chain)
     if status.state == FINISHED:
-        return read_claims(request.out).as_json(), 0
+        return asked.finished(), 0
     complain(status.message)
-    return None, status.exit_code
+    return {}, status.exit_code
 
 
-def rehearse(request: BuildRequest, profile: Path | None, *, json: bool) -> int:
+def rehearse(asked: Asked, profile: Path | None, *, json: bool) -> int:
     """Print the arrays that a build with an empty store would be, and what their jobs ask for;
     nothing is submitted.
 
@@ -61,7 +57,8 @@ def rehearse(request: BuildRequest, profile: Path | None, *, json: bool) -> int:
             AnnealmixError: Slurm does not answer.
     """
     settings = load_profile(profile) if profile else Profile()
-    rows = rehearsal(_refuse_hopeless(request).arrays, settings)
+    arms = len(asked.study.study.arms) if asked.study else 0
+    rows = rehearsal(_refuse_hopeless(asked.request).arrays, settings, arms)
     if json:
         result([asdict(row) for row in rows])
     else:

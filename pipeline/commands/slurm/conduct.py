@@ -8,15 +8,12 @@ verified.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mixtures.errors import AnnealmixError
-from mixtures.mix import manifest as manifests
-from pipeline.build.build import build
-from pipeline.build.request import BuildRequest
-from pipeline.commands.slurm.request import freeze, thaw
+from mixtures.mix.manifest import Manifest
+from pipeline.commands.slurm.request import Asked, freeze, thaw
 from pipeline.executors.slurm import arrays, client
 from pipeline.executors.slurm.chain import FAILED, FINISHED, Chain
 from pipeline.executors.slurm.executor import SlurmExecutor, Submitted
@@ -25,31 +22,30 @@ from pipeline.executors.stage import Plan, StageClass
 from pipeline.report import say
 
 
-def launch(
-    request: BuildRequest, filters: Path | None, profile: Profile
-) -> manifests.Manifest | None:
-    """Give a build to Slurm, or what is missing of it. Returns the manifest if there was nothing
-    left to submit.
+def launch(asked: Asked, profile: Profile) -> dict[str, Manifest]:
+    """Give a build to Slurm, or what is missing of it. Returns the manifests by name if there was
+    nothing left to submit, else none.
 
     Raises:
         RecipeError: jobs of this or another build are waiting or running on the store.
             AnnealmixError: as `build`, or Slurm refuses.
     """
+    request = asked.request
     for path, what in ((request.out, "--out"), (request.store, "--store")):
         arrays.refuse_path(path, what)
     # Slurm answers: a chain that was begun, and that nobody can ask about, keeps others from its
     # store
     client.max_array_size()
     chain, trusted = Chain.of(request.store, request.out), set[Path]()
-    executor = _Launch(chain, freeze(request, filters, profile), profile, trusted)
+    executor = _Launch(chain, freeze(asked, profile), profile, trusted)
     try:
-        manifest = build(replace(request, executor=executor), trusted)
+        found = asked.build(executor, trusted)
     except Submitted as submitted:
         say(f"submitted: {submitted}; --status shows how far it is, --wait follows it")
-        return None
+        return {}
     if chain.record:
-        chain.end(FINISHED, 0, manifests.names(manifest))
-    return manifest
+        chain.end(FINISHED, 0, asked.names(found))
+    return found
 
 
 class _Launch:
@@ -84,10 +80,10 @@ def conduct(folder: Path, digest: str) -> None:
         say(f"job {younger} goes on with this build")
         return
     try:
-        request, profile = thaw(frozen)
+        asked, profile = thaw(frozen)
         trusted = chain.trusted()
         executor = SlurmExecutor(chain, digest, profile, trusted, follows=True)
-        manifest = build(replace(request, executor=executor), trusted, chain=folder)
+        found = asked.build(executor, trusted, folder)
     except Submitted as submitted:
         say(f"submitted: {submitted}")
     except AnnealmixError as error:
@@ -97,5 +93,5 @@ def conduct(folder: Path, digest: str) -> None:
         chain.end(FAILED, 1, f"{type(error).__name__}: {error}")
         raise
     else:
-        chain.end(FINISHED, 0, manifests.names(manifest))
-        say(f"{request.out}: {manifests.names(manifest)}")
+        chain.end(FINISHED, 0, asked.names(found))
+        say(f"{asked.request.out}: {asked.names(found)}")

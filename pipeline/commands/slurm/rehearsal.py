@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.commands.plan.stage_arrays import SEAL, StageArray
 from pipeline.executors.slurm import client
@@ -12,6 +12,8 @@ from pipeline.executors.slurm.chain import CONDUCT
 from pipeline.executors.slurm.profile import Profile
 from pipeline.executors.stage import stage_named
 from pipeline.report import Column, Table, count, minutes
+
+WRITE, ARMS = "write", "arms"
 
 
 @dataclass(frozen=True)
@@ -34,18 +36,24 @@ class StageJobs:
     """That a task may take, estimated."""
 
 
-def rehearsal(stages: Sequence[StageArray], profile: Profile) -> list[StageJobs]:
+def rehearsal(stages: Sequence[StageArray], profile: Profile, arms: int = 0) -> list[StageJobs]:
     """The arrays of a build, in order, by the rules of the stages that are submitted; then the jobs
     that go on after each of them, the last of which seals the mix.
 
     Args:
-        stages: as the plan estimates them.
+        stages: as the plan estimates them. arms: of a study, each of which has the slices of its
+            base.
 
     Raises:
         AnnealmixError: Slurm does not answer.
     """
     most = client.max_array_size()
     found, submitted = [], [stage for stage in stages if stage.stage != SEAL]
+    submitted += [
+        replace(stage, stage=ARMS, units=arms * stage.units, core_seconds=None)
+        for stage in stages
+        if arms and stage.stage == WRITE
+    ]
     for stage in submitted:
         asked = resources_of(profile, stage_named(stage.stage))
         tasks = num_tasks(stage.units, asked)

@@ -334,8 +334,9 @@ def refuse_busy(store: Path | None, out: Path | None = None, mine: Path | None =
             cannot be asked.
     """
     folders = set((store / "work").glob(f"{_PREFIX}*")) if store else set()
-    if out and (marker := _marker(out)).is_file():
-        folders.add(Path(marker.read_text()))
+    for place in (out, out.parent) if out else ():  # the mixes of a study lie in a folder of all
+        if (marker := _marker(place)).is_file():
+            folders.add(Path(marker.read_text()))
     for folder in sorted(folders - {mine}):
         chain = Chain(folder)
         record = chain.record

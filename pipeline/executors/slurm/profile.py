@@ -17,7 +17,7 @@ tmp: /local/scratch           # a folder on each node for temporary files
 options: {reservation: data}  # further options of sbatch, by their long names; "" for one without a
     value
 stages:                       # other values for single stages: ingest, score, near, select, write,
-    conduct
+    arms, conduct
   score: {partition: gpu, options: {gres: "gpu:1"}}
   near: {memory: 64G}
 ```
@@ -38,7 +38,7 @@ from pydantic import AfterValidator, Field
 from mixtures.yaml.fields import Line, Model, Positive, Text, describe
 from mixtures.yaml.tree import load_yaml, validate
 
-StageName = Literal["ingest", "score", "near", "select", "write", "conduct"]
+StageName = Literal["ingest", "score", "near", "select", "write", "arms", "conduct"]
 
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,:&|*@/+=()\[\]-]*")
 _JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")

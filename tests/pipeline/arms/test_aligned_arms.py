@@ -363,13 +363,7 @@ def test_the_command_builds_every_mix_and_says_their_ids(study, built):
     passes("audit", study.parent / "told" / "strong", "--aligned", study.parent / "told" / "base")
 
 
-@pytest.mark.parametrize(
-    ("more", "said"),
-    [
-        (["--removed", "shrink"], "leave out --removed"),
-        (["--executor", "slurm"], "arms are written on one machine"),
-    ],
-)
+@pytest.mark.parametrize(("more", "said"), [(["--removed", "shrink"], "leave out --removed")])
 def test_what_a_study_cannot_be_built_with_is_refused(study, more, said):
     assert said in " ".join(fails(2, *command(study, *more, out="no")).split())
 

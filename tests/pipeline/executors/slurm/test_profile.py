@@ -22,6 +22,7 @@ from mixtures.recipe.load import load_recipe
 from pipeline.build.build import build
 from pipeline.build.request import BuildRequest
 from pipeline.commands.slurm.conduct import launch
+from pipeline.commands.slurm.request import Asked
 from pipeline.executors.pool import IMPORTED
 from pipeline.executors.slurm import arrays, client
 from pipeline.executors.slurm.profile import Profile, StageName, load_profile
@@ -280,7 +281,7 @@ def test_every_stage_is_found_by_its_name_and_may_have_resources_of_its_own():
         for item in found
         if isinstance(item, type) and issubclass(item, Stage) and not isabstract(item)
     }
-    assert len(stages) == 10
+    assert len(stages) == 11
     for stage in stages:
         assert stage_named(stage.name) is stage
     assert set(get_args(StageName)) == {*MODULES, "conduct"}
@@ -301,6 +302,6 @@ def test_a_launch_without_slurm_leaves_nothing_that_keeps_others_away(tmp_path, 
     )
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(RecipeError, match="scontrol: not found"):
-        launch(request, None, Profile())
+        launch(Asked(request), Profile())
     assert not (tmp_path / ".out.chain").exists()
     build(request)
