@@ -16,8 +16,11 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 from itertools import accumulate
+
+import numpy as np
+import numpy.typing as npt
 
 from mixtures.rules.terms import Mode
 from mixtures.rules.word_characters import (
@@ -38,8 +41,10 @@ def term_places(text: str, needles: Iterable[str], mode: Mode) -> list[Place]:
     Args:
         needles: terms in their normal form (`TermList.needles`).
     """
-    find = _published_places if mode == "published" else _word_places
-    return list(find(text, needles))
+    if mode == "published":
+        return list(_published_places(text, needles))
+    settled = _settled(text)
+    return list(_word_places(text, needles) if settled is None else _found(settled, needles))
 
 
 def _published_places(text: str, needles: Iterable[str]) -> Iterator[Place]:
@@ -66,26 +71,74 @@ def _word_places(text: str, needles: Iterable[str]) -> Iterator[Place]:
             yield words[first][1], words[first + needle.count(" ")][2]
 
 
-def folded_words(text: str) -> Iterator[tuple[str, int, int]]:
-    """The words of `fold_words(text)`, each with the place that it comes from."""
-    for found in _chunks().finditer(text):
-        for word in fold_words(found[0]).split():
-            yield word, found.start(), found.end()
+def _found(settled: str, needles: Iterable[str]) -> Iterator[Place]:
+    """As `_word_places`, in what `_settled` gives."""
+    for needle in needles:
+        words = needle.split(" ")
+        pattern = re.compile(" +".join(words) + "(?= |$)")
+        for start in _occurrences(settled, words[0]):
+            if settled[max(start - 1, 0) : start] in ("", " ") and (
+                found := pattern.match(settled, start)
+            ):
+                yield found.span()
+
+
+def _settled(text: str) -> str | None:
+    """A text in which each character is folded, with a space for each separator; None if one is
+    not known to fold by itself into one.
+    """
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+    folded = _alone()[np.minimum(codes, _KNOWN)]
+    return None if (folded == _OPEN).any() else folded.tobytes().decode("utf-32-le")
+
+
+_KNOWN = 0x2C00
+_OPEN = 0x10FFFF
 
 
 @cache
-def _chunks() -> re.Pattern[str]:
-    """Matches each stretch that folds by itself: digits that are raised, or other characters of
-    words, with what is ignored between them.
+def _alone() -> npt.NDArray[np.uint32]:
+    """What each character becomes, by its code point, _OPEN for those that depend on their
+    neighbours or become several, and for all from _KNOWN on: uint32 [_KNOWN + 1].
+
+    Known are ASCII, Latin letters and general punctuation, of which English text is made: none of
+    them composes with what stands before it.
+    """
+    table = np.full(_KNOWN + 1, _OPEN, "<u4")
+    for code in (*range(0x300), *range(0x2000, _KNOWN)):
+        folded = fold_words(f"x{chr(code)}x")
+        if len(folded) == 3 and (folded[1] == " " or code < 0x300):
+            table[code] = ord(folded[1])
+    return table
+
+
+def folded_words(text: str) -> Iterator[tuple[str, int, int]]:
+    """The words of `fold_words(text)`, each with the place that it comes from."""
+    stretches, chunks = _patterns()
+    for stretch in stretches.finditer(text):
+        if stretch[0].isascii():
+            yield stretch[0].lower(), *stretch.span()
+            continue
+        for chunk in chunks.finditer(text, *stretch.span()):
+            for word in _folded(chunk[0]):
+                yield word, *chunk.span()
+
+
+_folded = lru_cache(1 << 14)(lambda chunk: fold_words(chunk).split())
+
+
+@cache
+def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """What matches each stretch of a text without a separator, and in it each chunk that folds by
+    itself: digits that are raised, or other characters of words, with what is ignored between them.
     """
     ignored, raised, words = (
         character_class(table)
         for table in (IGNORED_CHARACTERS, SUPERSCRIPT_DIGITS, WORD_CHARACTERS)
     )
     other = f"(?![{ignored}{raised}])[{words}]"
-    return re.compile(
-        f"[{raised}](?:[{ignored}]*[{raised}])*|(?:{other})(?:[{ignored}]*(?:{other}))*"
-    )
+    chunk = f"[{raised}](?:[{ignored}]*[{raised}])*|(?:{other})(?:[{ignored}]*(?:{other}))*"
+    return re.compile(f"[{words}{ignored}]+"), re.compile(chunk)
 
 
 def _occurrences(text: str, needle: str) -> Iterator[int]:

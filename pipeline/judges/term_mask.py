@@ -8,6 +8,9 @@ Nothing is read but the tokens: a tokenizer whose ids spell their texts says of 
 is, so a token that holds a part of a character, or reaches beyond a term, is found as exactly as
 any other. What is searched is what stands in the mix: of a document that was cut, the tokens that
 are left.
+
+Cost, of English documents that hold terms: 7 MB of text a second in mode `words`, 15 in
+`published`, on one core (2026-11-29, a 2-core x86-64 machine).
 """
 
 from __future__ import annotations

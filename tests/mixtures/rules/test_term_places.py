@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mixtures.rules import term_places as term_places_of
 from mixtures.rules.term_places import folded_words, term_places
 from mixtures.rules.terms import MODES, Mode, TermList, matches_naive
 from mixtures.rules.word_characters import fold_words
@@ -23,7 +24,7 @@ TEXTS = st.lists(
         ]
     ),
     max_size=9,
-).map("".join)
+).map("".join) | st.text("abAB1 -_\n", max_size=12)
 
 
 def found(text: str, term: str, mode: Mode) -> list[str]:
@@ -68,6 +69,17 @@ def test_words_with_places_are_the_folded_words(text):
     words = list(folded_words(text))
     assert " ".join(word for word, _, _ in words) == fold_words(text)
     assert [start for _, start, _ in words] == sorted(start for _, start, _ in words)
+
+
+@given(
+    text=st.text(st.sampled_from("abAB1 -\u00c4\u00b5\u00df\u0130\u2019\u2122\u0308"), max_size=9)
+)
+def test_a_text_of_which_each_character_folds_by_itself_has_the_same_places(text):
+    needles = list(TermList(tuple(TERMS), "words").needles)
+    settled = term_places_of._settled(text)
+    slow = list(term_places_of._word_places(text, needles))
+    assert settled is None or list(term_places_of._found(settled, needles)) == slow
+    assert (settled is None) == bool({"\u00df", "\u0130", "\u0308"} & set(text))
 
 
 @pytest.mark.parametrize("mode", MODES)
