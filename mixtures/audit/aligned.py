@@ -56,11 +56,6 @@ class _Side:
         self.slots = self.mix.slots
 
     @property
-    def base(self) -> str:
-        """Identity of the base: its own, if it is no arm."""
-        return self.study.base if self.study else self.claims.identity
-
-    @property
     def fill(self) -> object:
         """What decides the donors of a slot; arms for which it is equal share them."""
         if self.arm is None or self.arm.fill == "fresh":
@@ -81,9 +76,9 @@ class _Pair:
 
     def checks(self) -> list[Check]:
         names = [f"{name}{self.with_other}" for name in NAMES]
-        if fault := self.one.fault or self.two.fault:
+        if fault := self.one.fault or self.two.fault or self.one.mix.incomparable(self.two.mix):
             return [unread(name, fault) for name in names]
-        if self.one.base != self.two.base or not (self.one.study or self.two.study):
+        if self.one.claims.base != self.two.claims.base or not (self.one.study or self.two.study):
             why = (
                 f"{self.one.folder} and {self.two.folder} are no arms of one base, or neither is"
                 " an arm"
@@ -194,6 +189,7 @@ class _Pair:
                 gone.setdefault(source, []).append(digest_columns(np.ascontiguousarray(rows)))
 
     def _named(self, rows: Columns, wrong: npt.NDArray[Any], what: str) -> Iterator[str]:
+        """The first row that is wrong. wrong: bool [num_rows]."""
         if wrong.any():
             yield f"document {int(rows['position'][np.argmax(wrong)]):,} {what}"
 

@@ -76,7 +76,7 @@ class WhyNot:
     def _aligned(self) -> bool:
         """Whether the two are of one base, in which one of them has other documents in slots."""
         one, two = self.mix.claims, self.other.claims
-        return _base(one) == _base(two) and (one.arm or two.arm) is not None
+        return one.base == two.base and (one.arm or two.arm) is not None
 
     def _of_slots(self, digest: npt.NDArray[np.uint64]) -> npt.NDArray[np.object_]:
         """Reasons in two mixes of one base: object [num_docs]. digest: uint64 [num_docs, 2]."""
@@ -191,11 +191,6 @@ class WhyNot:
         ]
         one, two = ({key: item.get(key) for key in ("definition", "quality")} for item in asked)
         return one == two and self._reads_the_same(source.definition)
-
-
-def _base(claims: Claims) -> str:
-    """Identity of the mix that an arm of a study is aligned with; of another mix its own."""
-    return claims.study.base if claims.study else claims.identity
 
 
 def _frame(digest: npt.NDArray[np.uint64]) -> pl.DataFrame:

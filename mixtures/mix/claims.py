@@ -298,6 +298,15 @@ class Claims(MixClaims):
     public: PublicClaim | None = None
 
     @property
+    def base(self) -> str:
+        """Identity of the mix that an arm of a study is aligned with; of another mix its own, or of
+        a public one that of what it was made of.
+        """
+        if self.study:
+            return self.study.base
+        return self.public.of if self.public else self.identity
+
+    @property
     def described(self) -> Description:
         """What was known of the mix before its bytes were written."""
         fields = set(SelectedClaim.model_fields)

@@ -7,9 +7,14 @@ order keys that follow from digests whether it was removed. So a public mix has 
 key=salt)` instead, and neither file nor row. Mixes that were made public with one salt can be
 compared with each other; the salt itself is in none of them.
 
+Of an arm of a study (`mixtures.mix.slots`) a public table of slots names donors by their public
+digests and sources, and of removed documents says where they stood, and nothing else.
+
 What this does not hide: the tokens spell the documents, so whoever has the .bin can look for a text
 in it, and can compute digests of what it spells. It hides what is only in tables: file, row, and
-the link to stores, to other mixes and to lists of what was removed.
+the link to stores, to other mixes and to lists of what was removed. Nor does it hide of an arm that
+something was removed at a place: documents of a source stand in the order of their keys, so whoever
+has a text can find where it would stand, and whether a slot of its length is there.
 
 Not possible in a public mix: what needs order keys or provenance (`LACKS`). The audit names these
 checks.
@@ -64,14 +69,17 @@ def salt_name(salt: bytes) -> str:
     return blake2b(digest_size=32, key=salt, person=_SALT).hexdigest()
 
 
-def public_manifest(claims: Claims, salt: bytes, documents_parts: Sequence[str]) -> Manifest:
+def public_manifest(
+    claims: Claims, salt: bytes, documents_parts: Sequence[str], slots: str | None = None
+) -> Manifest:
     """The manifest of the public form of a mix.
 
     Input files that were read from this machine are left out; those of the hub are published anyway
     (`revisions` says where).
 
     Args:
-        documents_parts: hashes of the parts of the public documents table.
+        documents_parts: hashes of the parts of the public documents table. slots: of an aligned
+            arm, hash of its public table of slots.
     """
     hashes = claims.hashes.model_copy(
         update={
@@ -89,4 +97,6 @@ def public_manifest(claims: Claims, salt: bytes, documents_parts: Sequence[str])
         update={"largest": [_salted_cluster(cluster, salt) for cluster in claims.near.largest]}
     )
     update = {"hashes": hashes, "inputs": inputs, "near": near, "public": public}
+    if claims.arm:
+        update["arm"] = claims.arm.model_copy(update={"slots": slots})
     return sealed(claims.model_copy(update=update).as_json())

@@ -48,6 +48,11 @@ _MORE: Mapping[Fill, pa.Field] = {
     "approved": pa.field("repeat", pa.uint32()),  # times the donor stood already: 0 for unused ones
 }
 """A column behind those, of arms with a certain fill."""
+_ORIGIN = ("file", "row")
+"""Columns that a public arm does not have (`mixtures.mix.public`)."""
+OF_BASE = pa.field("of_base", pa.bool_())
+"""A column that it has where donors may be repeats: whether the base has the donor, which else its
+key says."""
 MASK = pa.schema(
     [
         ("start", pa.uint64()),  # tokens of the stream before the run
@@ -57,9 +62,13 @@ MASK = pa.schema(
 MASK_FILE = "mask.parquet"
 
 
-def slots_schema(fill: Fill) -> pa.Schema:
+def slots_schema(fill: Fill, *, public: bool = False) -> pa.Schema:
     """The schema of the table of an arm with this fill."""
-    return SLOTS.append(_MORE[fill]) if fill in _MORE else SLOTS
+    whole = SLOTS.append(_MORE[fill]) if fill in _MORE else SLOTS
+    if not public:
+        return whole
+    kept = pa.schema([field for field in whole if field.name not in _ORIGIN])
+    return kept.append(OF_BASE) if fill in _MORE else kept
 
 
 def windows_touched(

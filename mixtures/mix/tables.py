@@ -189,6 +189,7 @@ _LITTLE_ENDIAN = {
     "length": "<u4",
     "donor_tokens": "<u4",
     "repeat": "<u4",
+    "of_base": "u1",
 }
 
 

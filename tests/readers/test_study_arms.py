@@ -4,6 +4,7 @@ learns of a masked arm exactly the tokens that are not masked.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from annealmix import __main__ as cli
 from tests.readers.sample_mix import VOCAB_SIZE, Mix, build, read_mix
 
 pytestmark = pytest.mark.readers
@@ -116,3 +118,21 @@ def test_olmo_core_learns_just_what_is_not_masked(
     np.testing.assert_array_equal(labels[:, :-1], wanted[:, 1:])  # the next token is the target
     assert (labels[:, -1] == -100).all()  # of a window's last token there is none
     assert 0 < (wanted == -100).sum() < wanted.size
+
+
+@pytest.mark.parametrize("arm", ["half", "masked"])
+def test_mlcroissant_reads_the_release_of_an_arm_and_takes_its_table_for_a_file_of_it(
+    arms, tmp_path, arm
+):
+    import mlcroissant
+
+    out = tmp_path / "release"
+    assert cli.main(["export", str(arms[arm].folder), "--release", str(out), "--workers", "1"]) == 0
+    data = mlcroissant.Dataset(str(out / "croissant.json"))
+    issues = data.metadata.ctx.issues
+    assert (issues.errors, issues.warnings) == (set(), set())
+    table = "slots.parquet" if arm == "half" else "mask.parquet"
+    (file,) = [one for one in data.metadata.distribution if one.name == table]
+    assert file.sha256 == hashlib.sha256((out / table).read_bytes()).hexdigest()
+    records = list(data.records("documents"))
+    assert [record["documents/tokens"] for record in records] == arms[arm].num_tokens.tolist()

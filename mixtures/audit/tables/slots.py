@@ -20,13 +20,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from mixtures.audit.files import max_rows
 from mixtures.audit.report import Check, judge, unread
 from mixtures.audit.tables.columns import Rows
 from mixtures.audit.tables.parts import UNREADABLE, read_part, reading_fault
+from mixtures.errors import AuditFailed
 from mixtures.keys import DigestSet, KeyRange, digest_columns, key_bound, order_keys
 from mixtures.mix.claims import Claims
 from mixtures.mix.judged import ArmClaim, DonorClaim, RepeatedClaim, SlotClaim
-from mixtures.mix.slots import SLOTS_FILE, slots_schema, windows_touched
+from mixtures.mix.slots import OF_BASE, SLOTS_FILE, slots_schema, windows_touched
 from mixtures.mix.tables import Columns, from_arrow, part_hash
 from mixtures.stream.arms.donors import KINDS, Fill
 from mixtures.words import plural
@@ -67,7 +69,7 @@ class SlotTable:
         arm = claims.arm
         fill: Fill = arm.fill if arm else "fresh"
         keys = {name: donors.keys for name, donors in arm.donors.items()} if arm else {}
-        schema = slots_schema(fill)
+        schema = slots_schema(fill, public=claims.public is not None)
         none = pa.Table.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
         empty = cls(from_arrow(schema, none), fill, keys)
         if arm is None:
@@ -104,6 +106,22 @@ class SlotTable:
         found = np.zeros(len(at), np.bool_)
         slots = np.flatnonzero(at >= 0)
         found[slots] = self._uneven[at[slots]] & (self.whole[at[slots]] == num_tokens[slots])
+        return found
+
+    @classmethod
+    def proven(cls, folder: Path, claims: Claims) -> SlotTable:
+        """As `read`, of the table that the manifest's hash stands for.
+
+        Raises:
+            AuditFailed: it is another, or cannot be read.
+        """
+        found = cls.read(folder, claims, max_rows(folder, claims.layout.dtype.itemsize))
+        schema = slots_schema(found.fill, public=claims.public is not None)
+        if found.fault or (claims.arm and part_hash(schema, found.columns) != claims.arm.slots):
+            raise AuditFailed(
+                f"{found.fault or f'{folder / SLOTS_FILE}: is not the one of the manifest'};"
+                f" `annealmix audit {folder}` says what else is off"
+            )
         return found
 
     @property
@@ -145,6 +163,8 @@ class SlotTable:
         found = np.zeros(len(self.digests), np.bool_)
         if self.fill != "approved":
             return found
+        if OF_BASE.name in self.columns:
+            return np.asarray(self.columns[OF_BASE.name], np.bool_)
         order_key = order_keys(self.digests)
         for name, keys in self.keys.items():
             mine = np.flatnonzero(self.columns["donor_source"] == name)
@@ -165,7 +185,7 @@ class SlotTable:
         return again
 
     @cached_property
-    def _once(self) -> Columns:
+    def once(self) -> Columns:
         """The columns of each slot at the first of its positions, [num_rows]."""
         _, first = np.unique(self.columns["slot"], return_index=True)
         mine = np.isin(self.columns["position"], self.columns["position"][first])
@@ -174,7 +194,7 @@ class SlotTable:
 
     def sources(self, names: Iterable[str]) -> dict[str, SlotClaim]:
         """What is said of the slots of some sources."""
-        once, positions = self._once, self.columns["source"][self.first]
+        once, positions = self.once, self.columns["source"][self.first]
         first, cut = once["offset"] == 0, once["num_tokens"] < once["donor_tokens"]
         found = {}
         for name in names:
@@ -193,7 +213,7 @@ class SlotTable:
 
     def donors(self) -> dict[str, DonorClaim]:
         """What is said of the donors of each source."""
-        once, found = self._once, {}
+        once, found = self.once, {}
         for name, keys in self.keys.items():
             mine = once["donor_source"] == name
             again = mine & once["again"]
@@ -271,7 +291,7 @@ class Slots:
             )
         again = rows.own & self._repeats.holds(rows.digest)
         self._repeated = np.unique(np.concatenate([self._repeated, rows.digest[again]]), axis=0)
-        for name, donors in self._arm.donors.items():
+        for name, donors in self._arm.donors.items() if not self._claims.public else ():
             own = np.flatnonzero((at < 0) & (rows.source == self._numbers.get(name, -2)))
             behind = ~KeyRange(0, donors.key_range.low).mask(rows.order_key[own])
             self._note(rows, own[behind], f"has a key of {name} that only donors may have")
@@ -308,7 +328,8 @@ class Slots:
     def _form(self) -> Iterator[str]:
         """What any table of slots is: full slots, and donors that stand in one slot each."""
         columns, count = self._table.columns, len(self._table.columns["slot"])
-        if (found := part_hash(slots_schema(self._arm.fill), columns)) != self._arm.slots:
+        schema = slots_schema(self._arm.fill, public=self._claims.public is not None)
+        if (found := part_hash(schema, columns)) != self._arm.slots:
             yield f"{SLOTS_FILE}: says {found}, the manifest {self._arm.slots}"
         same = columns["position"][1:] == columns["position"][:-1]
         ends = columns["offset"].astype(np.int64) + columns["num_tokens"]
@@ -383,6 +404,8 @@ class Slots:
             source = claims.sources[number]
             if donors.key_range.minus([source.key_range]):
                 yield f"{name}: donors of keys that are not the source's"
+            if claims.public:  # neither keys nor files are known of it
+                continue
             if not (
                 donors.key_range.mask(keys[mine & ~repeats]).all()
                 and source.key_range.mask(keys[mine & repeats]).all()

@@ -22,6 +22,7 @@ from mixtures.mix.manifest import MANIFEST
 from mixtures.words import percent_text, plural
 from pipeline.commands.build.report import waterfall_table
 from pipeline.commands.destination import refuse_inside, refuse_taken
+from pipeline.commands.export.arm import arm_steps
 from pipeline.report import page, printable
 from pipeline.store.records import write_whole
 
@@ -93,6 +94,7 @@ def dataset_card(
         _sources(claims),
         _removed(claims),
         _filters(claims),
+        _arm(claims),
         files or _format(claims),
         _rebuild(claims),
     ]
@@ -255,11 +257,38 @@ def _filters(claims: Claims) -> str:
                 *(f"{figure:,}" for figure in figures),
             ]
         )
-    columns = ["filter", "identity", "flags a document with", "documents removed", "tokens removed"]
+    done = "masked" if claims.masked else "removed"
+    columns = ["filter", "identity", "flags a document with"]
+    columns += [f"{what} {done}" for what in ("documents", "tokens")]
     return (
-        f"## Filters\n\n{table(columns, rows)}\nWhat they removed is counted within the quotas of"
+        f"## Filters\n\n{table(columns, rows)}\nWhat they {done} is counted within the quotas of"
         " the sources.\n"
     )
+
+
+def _arm(claims: Claims) -> str:
+    """What an arm of a study is, and by source what gave way in it."""
+    if claims.study is None:
+        return ""
+    sentences = "".join(f"{plain(step)}\n" for step in arm_steps(claims))
+    if claims.arm:
+        columns = ["source", "slots", "places", "tokens", "in cut donors", "donors that it gives"]
+        rows = [
+            [
+                code(name),
+                *(f"{count:,}" for count in (one.slots, one.positions, one.tokens, one.cut_tokens)),
+                f"{claims.arm.given(name):,}",
+            ]
+            for name, one in claims.arm.sources.items()
+        ]
+    else:
+        assert claims.mask is not None
+        columns = ["source", "flagged documents", "places", "tokens that are no targets"]
+        rows = [
+            [code(name), f"{one.documents:,}", f"{one.positions:,}", f"{one.tokens:,}"]
+            for name, one in claims.mask.sources.items()
+        ]
+    return f"## Arm of a study\n\n{sentences}\n{table(columns, rows)}"
 
 
 def _format(claims: Claims) -> str:
@@ -276,14 +305,15 @@ def _rebuild(claims: Claims) -> str:
         f" --{name} {value}" for name, value in claims.size.model_dump(exclude_none=True).items()
     )
     name = next(shipped_name(claims), None)
-    what = name or "RECIPE"
-    source = "The recipe comes with annealmix." if name else "RECIPE says what stands below."
+    what = name or ("STUDY.yaml" if claims.study else "RECIPE")
+    source = "The recipe comes with annealmix." if name else f"{what} says what stands below."
     hashes = " The manifest has SHA-256 of the input files." if all(claims.inputs.values()) else ""
     recipe = json.dumps(
         claims.recipe, indent=1, sort_keys=True
     )  # no line of it can end the block: all begin with a blank, { or }
+    built = f"DIR/{claims.study.arm}" if claims.study else "The mix that is built"
     return (
-        f"## Making it again\n\n{source} The mix that is built must have identity"
+        f"## Making it again\n\n{source} {plain(built)} must have identity"
         f" {code(identity)}.{hashes}\n\n"
         f"```\nannealmix build {what} --out DIR{size}\n```\n\nThe recipe in its canonical form,"
         f" digest {code(claims.recipe_digest)}:\n\n"

@@ -14,12 +14,14 @@ import pyarrow.parquet as pq
 
 from mixtures.audit import audit_mix
 from mixtures.audit.tables.parts import proven_part
+from mixtures.audit.tables.slots import SlotTable
 from mixtures.errors import AuditFailed, InputError, RecipeError
 from mixtures.mix import manifest as manifests
 from mixtures.mix.blocks import BLOCK_ROWS
-from mixtures.mix.claims import read_claims
+from mixtures.mix.claims import Claims, read_claims
 from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.public import SALT_BYTES, public_manifest, salted
+from mixtures.mix.slots import MASK_FILE, OF_BASE, SLOTS_FILE, slots_schema
 from mixtures.mix.tables import DOCUMENTS, Columns, part_hash, to_arrow
 from mixtures.yaml.disk import read_bytes
 from pipeline import report
@@ -41,8 +43,8 @@ def export_public(mix: Path, out: Path, salt_file: Path | None) -> manifests.Man
         The manifest.
 
     Raises:
-        RecipeError: as `refuse_place`, the salt lies inside the mix, the mix is public already or
-            an aligned arm, or the salt is too short.
+        RecipeError: as `refuse_place`, the salt lies inside the mix, the mix is public already, or
+            the salt is too short.
         InputError: others may read the salt.
         AuditFailed: the mix is not what its manifest says.
     """
@@ -53,11 +55,6 @@ def export_public(mix: Path, out: Path, salt_file: Path | None) -> manifests.Man
         raise RecipeError(
             f"{mix}: is public already; name the mix that it was made of, identity"
             f" {claims.public.of}"
-        )
-    if claims.study:
-        raise RecipeError(
-            f"{mix}: an arm of a study, whose tables name donors by digest, file and row, or say"
-            " what its filter flags; there is no public form of it"
         )
     with appearing(out, mix) as folder:
         salt = secrets.token_bytes(NEW_SALT_BYTES) if salt_file is None else read_salt(salt_file)
@@ -70,7 +67,10 @@ def export_public(mix: Path, out: Path, salt_file: Path | None) -> manifests.Man
                 parts.append(_salted_part(proven_part(mix, claims, number), target, salt))
         for name in (TOKENS, INDEX):
             shutil.copyfile(mix / name, folder / name)
-        public = public_manifest(claims, salt, parts)
+        slots = _salted_slots(mix, claims, folder, salt) if claims.arm else None
+        if claims.mask:
+            shutil.copyfile(mix / MASK_FILE, folder / MASK_FILE)
+        public = public_manifest(claims, salt, parts, slots)
         write_whole(folder / manifests.MANIFEST, manifests.dump(public))
         with report.counted("audit") as progress:
             audit = audit_mix(folder, progress=progress)
@@ -97,6 +97,16 @@ def _salted_part(columns: Columns, target: Path, salt: bytes) -> str:
         use_dictionary=["source"],
     )
     return part_hash(DOCUMENTS, columns)
+
+
+def _salted_slots(mix: Path, claims: Claims, folder: Path, salt: bytes) -> str:
+    """Write the public form of an arm's table of slots. Returns the hash of what it says."""
+    table = SlotTable.proven(mix, claims)
+    schema = slots_schema(table.fill, public=True)
+    digest = salted(table.columns["digest"], salt)
+    columns = {**table.columns, "digest": digest, OF_BASE.name: table.of_base}
+    pq.write_table(to_arrow(schema, columns), folder / SLOTS_FILE, compression="zstd")
+    return part_hash(schema, columns)
 
 
 def read_salt(file: Path) -> bytes:

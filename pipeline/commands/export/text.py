@@ -4,7 +4,7 @@
     DIR/train-00000-of-00004.parquet, ...: columns
       id        digest in hex; later epochs end in -eN, copies in -cN, donors that stand elsewhere,
                 too, in -rN
-      source    name in the recipe
+      source    name in the recipe; in a slot of an aligned arm that of its donors
       text      what the ids spell, without the EOD that ends the document
       tokens    their number, that EOD included
       position  in the stream, from 0
@@ -30,7 +30,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mixtures.audit.files import max_rows
 from mixtures.audit.tables.parts import proven_part
 from mixtures.audit.tables.slots import SlotTable
 from mixtures.errors import AuditFailed
@@ -152,9 +151,7 @@ class TextShards(Stage[TextPlan, TextUnit]):
         self._stream = StreamDocuments.of_mix(self._mix, plan.tokenizer)
         self._pair, self._decoder = self._stream.open(), self._stream.decoder()
         self._claims = read_claims(self._mix)
-        self._slots = SlotTable.read(self._mix, self._claims, max_rows(self._mix, 2))
-        if self._slots.fault:
-            raise AuditFailed(self._slots.fault)
+        self._slots = SlotTable.proven(self._mix, self._claims)
 
     @staticmethod
     def outputs(plan: TextPlan, unit: TextUnit) -> list[Path]:
@@ -213,6 +210,9 @@ class TextShards(Stage[TextPlan, TextUnit]):
             columns["first_token"].astype(np.int64),
             columns["num_tokens"].astype(np.int64),
         )
+        at = self._slots.at(columns["position"])
+        first = self._slots.first[at[at >= 0]]
+        columns["source"][at >= 0] = self._slots.columns["donor_source"][first]
         here = slice(unit.position, unit.position + unit.documents)
         if not (
             np.array_equal(starts * size, self._pair.pointers[here])

@@ -377,11 +377,6 @@ def test_where_a_recipe_is_asked_for_a_study_is_named_as_one(study):
     assert "a study, whose arms `annealmix build` makes" in fails(2, "lock", study)
 
 
-def test_an_arm_has_no_public_form(study, built):
-    mix = study.parent / "out" / "half"
-    assert "there is no public form" in fails(2, "export", mix, "--public", mix.parent / "public")
-
-
 def test_every_token_of_an_arm_is_that_of_a_row_of_a_source(study, built):
     out, data = study.parent / "out", study.parent / "data"
     for arm in ("strong", "placebo"):

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from mixtures.audit.tables.parts import proven_part
+from mixtures.audit.tables.slots import SlotTable
 from mixtures.errors import AuditFailed, InputError, RecipeError
 from mixtures.mix.claims import Claims, read_claims
 from mixtures.recipe.source_definition import SourceDefinition
@@ -105,7 +106,7 @@ def count_domains(mix: Path, columns: Mapping[str, str], data: DataFolders) -> D
             raise RecipeError(f"--urls {name}=...: no source of the mix; {suggest(name, names)}")
     read = definitions(claims)
     data.refuse_unknown(read.values())
-    places, domains = _places(mix, claims, set(columns)), Domains(list(columns))
+    places, domains = places_of(mix, claims, set(columns)), Domains(list(columns))
     definition_of = {source.name: source.definition for source in claims.sources}
     done = 0
     with progress("read URLs of sources", sum(map(len, places.values())), lambda: done):
@@ -146,25 +147,41 @@ Rows = npt.NDArray[np.int64]
 """[num_docs, 2]: row of a file, and tokens of its document."""
 
 
-def _places(mix: Path, claims: Claims, sources: set[str]) -> dict[str, dict[str, Rows]]:
+def places_of(mix: Path, claims: Claims, sources: set[str]) -> dict[str, dict[str, Rows]]:
     """Where the documents of some sources lie in their first epoch: {source: {file: rows}}."""
     found: dict[str, dict[str, list[Rows]]] = {name: defaultdict(list) for name in sources}
+    slots = SlotTable.proven(mix, claims)
+    donors = slots.once
+    for name in sources:
+        mine = np.flatnonzero((donors["donor_source"] == name) & ~donors["again"])
+        _add(found[name], donors["file"][mine], donors["row"][mine], donors["num_tokens"][mine])
     for number in range(len(claims.hashes.documents_parts)):
         documents = proven_part(mix, claims, number)
         origins = proven_part(mix, claims, number, "provenance")
         if len(origins["row"]) != len(documents["source"]):
             raise AuditFailed(f"{mix}: the tables differ in part {number}; audit it")
         first = (documents["epoch"] == 0) & (documents["copy"] == 0)
+        first &= slots.at(documents["position"]) < 0
         for name in sources:
             chosen = np.flatnonzero(first & (documents["source"] == name))
-            columns = origins["row"][chosen], documents["num_tokens"][chosen]
-            rows = np.stack([column.astype(np.int64) for column in columns], axis=1)
-            for file, here in _by_name(origins["file"][chosen]):
-                found[name][file].append(rows[here])
+            columns = origins["file"], origins["row"], documents["num_tokens"]
+            _add(found[name], *(column[chosen] for column in columns))
     return {
         name: {file: np.concatenate(parts) for file, parts in files.items()}
         for name, files in found.items()
     }
+
+
+def _add(
+    found: dict[str, list[Rows]],
+    files: npt.NDArray[np.object_],
+    rows: npt.NDArray[np.integer],
+    num_tokens: npt.NDArray[np.integer],
+) -> None:
+    """Add documents to those of their files. files, rows, num_tokens: [num_docs]."""
+    pairs = np.stack([rows.astype(np.int64), num_tokens.astype(np.int64)], axis=1)
+    for file, here in _by_name(files):
+        found[file].append(pairs[here])
 
 
 def _by_name(names: npt.NDArray[np.object_]) -> Iterator[tuple[str, npt.NDArray[np.intp]]]:

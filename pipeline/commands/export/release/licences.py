@@ -83,7 +83,9 @@ def terms_of(licence: str) -> Terms:
 def licensed(claims: Claims) -> list[SourceClaim]:
     """The sources and inserts whose documents are in the mix, each once."""
     return [
-        source for source in claims.sources if source.realised_tokens and not source.copy_number
+        source
+        for source in claims.sources
+        if (source.realised_tokens or claims.given(source.name)) and not source.copy_number
     ]
 
 
@@ -162,6 +164,11 @@ def licences_page(claims: Claims) -> str:
     ]
     reasons = conflicts(claims)
     warning = "".join(f"- {plain(reason)}\n" for reason in reasons)
+    if claims.arm:
+        head += (
+            " In the slots of this arm stand documents of other sources, too (README.md, *Arm of a"
+            " study*): the table counts them where they stand, the column names whose they are."
+        )
     parts = [
         f"# Licences and attributions of {plain(claims.name)}\n\n{head}\n",
         table(["source", "documents", "tokens", "share", "licence"], rows),

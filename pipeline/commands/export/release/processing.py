@@ -10,6 +10,7 @@ from collections import Counter
 from mixtures.mix.claims import Claims
 from mixtures.mix.judged import ContaminationClaim
 from pipeline.commands.build.report import joined
+from pipeline.commands.export.arm import arm_steps
 from pipeline.report import plural
 
 
@@ -30,6 +31,7 @@ def processing(claims: Claims) -> list[str]:
         f"{plural(kept, 'row')} are in the mix. Rows left out, by reason:"
         f" {', '.join(left) or 'none'}.",
         *_judged(claims),
+        *arm_steps(claims),
         "Which documents a source's quota takes is decided by a hash of their text, which is"
         " independent of their files and order.",
         f"Texts were tokenized by {claims.tokenizer.name}; each {begins}ends in"
@@ -58,4 +60,5 @@ def removed_by_filters(claims: Claims) -> str:
         documents = sum(counts.documents for counts in item.removed.values())
         kind = "placebo" if item.placebo else "filter"
         figures.append(f"{kind} {item.label} {plural(documents, 'document')}")
-    return f"Removed within the quotas of the sources: {', '.join(figures)}."
+    done = "Not removed, but masked," if claims.masked else "Removed"
+    return f"{done} within the quotas of the sources: {', '.join(figures)}."

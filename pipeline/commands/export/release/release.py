@@ -7,6 +7,8 @@ from the public form of the mix (`mixtures.mix.public`).
         croissant.json       Croissant 1.1 with responsible-AI properties
         page.html            what is in the mix, on one page
         manifest.json        of the public form
+        slots.parquet        of an arm of a study: where donors stand; or mask.parquet: what is no
+                             target
         data/*.parquet       the documents, as `--text` writes them, ids salted
         DOMAINS.csv          on wish: the domain names with the most tokens
         mix/                 on wish: the public form itself, which `annealmix audit` recounts
@@ -25,6 +27,7 @@ from typing import NamedTuple
 
 from mixtures.mix.claims import Claims, read_claims
 from mixtures.mix.manifest import MANIFEST
+from mixtures.mix.slots import MASK_FILE, SLOTS_FILE
 from mixtures.yaml.disk import read_bytes
 from pipeline.commands.destination import appearing
 from pipeline.commands.export.card import code, dataset_card, table
@@ -82,7 +85,9 @@ def export_release(request: ReleaseRequest, out: Path) -> None:
         claims = read_claims(public)
         export_text(public, folder / DATA, request.tokenizer, workers=request.workers)
         write_page(public, folder / PAGE, store=None, tokenizer=None, samples=0)
-        shutil.copyfile(public / MANIFEST, folder / MANIFEST)
+        of_arms = [SLOTS_FILE] * bool(claims.arm) + [MASK_FILE] * bool(claims.mask)
+        for name in (MANIFEST, *of_arms):
+            shutil.copyfile(public / name, folder / name)
         if not request.tokens:
             shutil.rmtree(public)
         if domains:
@@ -100,7 +105,7 @@ def _describe(folder: Path, claims: Claims, domains: Domains | None) -> None:
     files = [_data_file(folder, path) for path in files_of(folder)]
     sums = "".join(f"{file.sha256}  {file.path}\n" for file in files)
     write_whole(folder / SUMS, sums.encode())
-    tables = [file for file in files if file.path.startswith(f"{DATA}/")]
+    tables = [file for file in files if file.path.startswith((f"{DATA}/", SLOTS_FILE, MASK_FILE))]
     write_json(folder / CROISSANT, croissant(claims, tables, today))
     write_whole(folder / SUMMARY, summary(claims, today, domains).encode())
     write_whole(folder / LICENCES, licences_page(claims).encode())
@@ -133,6 +138,8 @@ _SHOWN = {
     MIX: "the tokens, for Megatron, GPT-NeoX and others; `annealmix audit mix` counts everything"
     " again, `annealmix export mix --trainer NAME` writes a trainer's configuration",
     MANIFEST: "all that is said here, and more",
+    SLOTS_FILE: "the donors of this arm, a row a donor and place; of what gave way, where it stood",
+    MASK_FILE: "what is no target in this arm: runs of tokens of the stream, `start` and `length`",
     PAGE: "what is in the mix, on one page",
     LICENCES: "the licence of each source, and whom to name",
     SUMMARY: "public summary of training content, Art. 53(1)(d) of the EU AI Act",
