@@ -7,6 +7,7 @@ Imports that cost time stand inside the commands: `annealmix --help` answers at 
 from __future__ import annotations
 
 import argparse
+import atexit
 import errno
 import gc
 import os
@@ -14,7 +15,8 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, NoReturn
 
 from annealmix.completion import add_completion
 from annealmix.streams import (
@@ -78,7 +80,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             signal.getsignal(signal.SIGINT) is signal.default_int_handler
         ):  # else whoever started the command ignores it
             signal.signal(signal.SIGINT, _interrupt)
-    return _ended(lambda: int(options.command(options)))
+    status = _ended(lambda: int(options.command(options)))
+    if arguments is None:
+        _end(status)
+    return status
+
+
+def _end(status: int) -> NoReturn:
+    """End this process without taking its objects apart, which takes a tenth of a short command."""
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)
 
 
 def _ended(command: Callable[[], int]) -> int:

@@ -1,14 +1,15 @@
-"""Tasks as processes of this machine (pipeline.executors.pool), each through datatrove's
-LocalPipelineExecutor, which keeps logs and stats.
+"""Tasks as processes of this machine (pipeline.executors.pool).
 
-What is complete is decided by our done-records alone, so datatrove's own completion marks are not
-asked (`skip_completed=False`).
+A stage is a step of datatrove's, but here nothing is asked of a datatrove executor: what is
+complete is decided by our done-records alone, and its import, of clients of the hub and of object
+stores, takes a fifth of a second in each process.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+from collections import deque
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from functools import partial
@@ -17,12 +18,11 @@ from typing import Any
 
 from mixtures.errors import AnnealmixError
 from pipeline.executors.memory import available_memory
-from pipeline.executors.pool import run_tasks
+from pipeline.executors.pool import begin_server, run_tasks
 from pipeline.executors.stage import Plan, StageClass, forget, freeze, in_hand
 from pipeline.report import plural, say, size
 from pipeline.store.records import named
 
-NOWHERE = open(os.devnull, "w")  # noqa: SIM115  # loguru keeps writing to it after a rank has ended
 # a task costs little to begin with, a long last task costs idle workers, of which a single worker
 # has none
 TASKS_A_WORKER = 8
@@ -43,24 +43,16 @@ class LocalTask:
     world_size: int
 
     def __call__(self, rank: int) -> None:
-        """Do it, with datatrove's log lines in the log files only: the terminal belongs to the
-        build's progress.
-
-        datatrove's executors import clients of the hub and of object stores for 0.2 s, so only who
-        does a task imports them.
+        """Do it. What libraries say meanwhile, and what is waited for, is in a log beside the plan:
+        the terminal belongs to the build's progress.
         """
-        from datatrove.executor.local import LocalPipelineExecutor
-        from datatrove.utils.logging import logger
-
-        logger.remove()
-        executor = LocalPipelineExecutor(
-            pipeline=[self.stage(self.plan, self.digest)],
-            tasks=self.world_size,
-            logging_dir=str(self.plan.parent / "logs"),
-            skip_completed=False,
-        )
-        with redirect_stderr(NOWHERE):
-            executor._run_for_rank(rank)
+        logs = self.plan.parent / "logs"
+        logs.mkdir(exist_ok=True)
+        with (
+            (logs / f"{rank:05d}.log").open("a", 1, "utf-8", "backslashreplace") as log,
+            redirect_stderr(log),
+        ):
+            deque(self.stage(self.plan, self.digest).run(None, rank, self.world_size), 0)
 
 
 @dataclass(frozen=True)
@@ -73,6 +65,13 @@ class LocalExecutor:
 
     workers: int | None = None
     tasks: int | None = None
+
+    def get_ready(self) -> None:
+        """Begin what workers are forked from, if there may be several: a caller that knows that
+        there is work goes on meanwhile with what it must know to plan it.
+        """
+        if (self.workers or cores()) > 1 and self.tasks != 1:
+            begin_server()
 
     def execute(self, stage: StageClass, plan: Plan[Any], folder: Path) -> None:
         """Freeze a plan in `folder` and do all of its units.

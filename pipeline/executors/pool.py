@@ -11,6 +11,7 @@ through one pair of pipes under locks that they share.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -21,6 +22,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
@@ -34,7 +36,7 @@ from mixtures.errors import (
 )
 from pipeline.executors.stage import MODULES
 
-IMPORTED = ["datatrove.executor.local", "pipeline.executors.local", *MODULES.values()]
+IMPORTED = ["pipeline.executors.local", *MODULES.values()]
 END_SECONDS = 5  # an idle worker that does not end by then is killed
 # Python obeys a signal that comes just before it waits, or to another thread, only when it has
 # waited
@@ -42,6 +44,19 @@ LISTEN_SECONDS = 1
 STOPPED_SECONDS = 3  # a worker that is stopped for so long is named
 
 Task = Callable[[int], None]
+
+
+def begin_server() -> None:
+    """Have the server that workers are forked from start in the background, if there is none yet:
+    what it imports takes a core half a second.
+    """
+    multiprocessing.get_context("forkserver").set_forkserver_preload(IMPORTED)
+    resource_tracker.ensure_running()  # which unblocks signals when it is begun
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the caller obeys it
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 
 
 def run_tasks(
@@ -98,11 +113,13 @@ class _Worker:
     """A worker as its caller sees it. rank: what it does, if anything."""
 
     def __init__(self, task: Task) -> None:
+        begin_server()
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(IMPORTED)
         self.rank: int | None = None
         self.pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_work, args=(task, theirs), daemon=True)
+        self._process = context.Process(
+            target=_work, args=(task, theirs, gc.get_threshold()), daemon=True
+        )
         self._process.start()
         theirs.close()
         self.pid = self._process.pid or 0
@@ -145,8 +162,9 @@ def _is_stopped(pid: int) -> bool:
     return state in (b"T", b"t")
 
 
-def _work(task: Task, pipe: Connection) -> None:
-    """Do tasks until the caller closes the pipe."""
+def _work(task: Task, pipe: Connection, collected: tuple[int, int, int]) -> None:
+    """Do tasks until the caller closes the pipe. collected: how often cycles are looked for."""
+    gc.set_threshold(*collected)
     end_with_caller()
     while True:
         try:

@@ -25,12 +25,13 @@ from datatrove.utils.logging import logger
 from datatrove.utils.stats import PipelineStats
 
 from mixtures.errors import AnnealmixError, RecipeError
-from pipeline.executors.local import NOWHERE, TASKS_A_WORKER
+from pipeline.executors.local import TASKS_A_WORKER
 from pipeline.executors.stage import Plan, StageClass, Unit, forget, freeze
 from pipeline.report import size, some
 from pipeline.store.records import read_json, write_json
 
 CONNECT_SECONDS = 10
+NOWHERE = open(os.devnull, "w")  # noqa: SIM115  # loguru keeps writing to it later
 NAMED_UNITS = 3  # in a message; a stage may have thousands
 
 

@@ -291,7 +291,7 @@ def test_a_refusal_that_repeats_the_credentials_is_told_without_them_by_worker_p
         True,
         True,
     ), printed
-    assert list(tmp_path.glob("cache/stores/*/work/ingest-*/logs/*/*.log")), (
+    assert list(tmp_path.glob("cache/stores/*/work/ingest-*/logs/*.log")), (
         "no worker process has met it"
     )
     written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]

@@ -28,9 +28,14 @@ from pipeline.commands.options import (
 
 if TYPE_CHECKING:
     from mixtures.mix.manifest import Manifest
+    from mixtures.recipe.loaded import LoadedRecipe
     from mixtures.stream.arms.study import LoadedStudy
+    from mixtures.stream.quotas import Size
     from pipeline.build.request import BuildRequest
     from pipeline.executors import Executor
+
+LARGE_TOKENS = 8_000_000
+"""Tokens of a mix whose ingest takes longer than a second worker takes to start."""
 
 
 def add_executor(build: argparse.ArgumentParser) -> None:
@@ -171,6 +176,9 @@ def _build(options: argparse.Namespace) -> int:
     study = study_of(options)
     # before the libraries that build: its faults are told at once
     recipe = study.base if study else recipe_of(options)
+    size = size_of(options, recipe)
+    if options.executor == "local":
+        _get_ready(options, recipe, size)
 
     from mixtures.mix.claims import typed
     from pipeline import report
@@ -185,7 +193,7 @@ def _build(options: argparse.Namespace) -> int:
         store=store,
         data=data_folders(options),
         tokenizer=options.tokenizer,
-        size=size_of(options, recipe),
+        size=size,
         remote=remote,
     )
     found, code = _built(options, request, study)
@@ -198,6 +206,20 @@ def _build(options: argparse.Namespace) -> int:
         place = options.out / name if study else options.out
         mix_report.show(typed(manifest, str(place)), place)
     return code
+
+
+def _get_ready(options: argparse.Namespace, recipe: LoadedRecipe, size: Size) -> None:
+    """Begin the workers of this machine while the libraries that plan their work are imported,
+    where there surely is some: nothing is in the store, and a core has seconds to do.
+    """
+    from mixtures.stream.quotas import scale_of
+    from pipeline.executors.local import LocalExecutor
+
+    budget = recipe.recipe.budget
+    tokens = scale_of(recipe.recipe, size) * budget.total_tokens if budget else 0
+    new = not (isinstance(options.store, Path) and options.store.exists())
+    if new and tokens >= LARGE_TOKENS:
+        LocalExecutor(options.workers, options.tasks).get_ready()
 
 
 def _built(
