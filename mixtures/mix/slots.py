@@ -103,6 +103,27 @@ class MaskRuns:
         self._starts = starts
         self._masked = np.concatenate([[0], np.cumsum(lengths)])
 
+    @classmethod
+    def read(cls, folder: Path) -> MaskRuns:
+        """Those of a mix, as its table has them; the audit holds them against the manifest.
+
+        Raises:
+            ManifestError: the table cannot be read.
+        """
+        table = _read(folder / MASK_FILE, MASK.names)
+        starts, lengths = (table.column(name).to_numpy().astype(np.int64) for name in MASK.names)
+        return cls(starts, lengths)
+
+    def within(self, first: int, end: int) -> list[tuple[int, int]]:
+        """The masked tokens among tokens first .. end - 1 of the stream, counted from the first:
+        where each run of them begins, and its length.
+        """
+        low = int(np.searchsorted(self._ends[1:], first, "right"))
+        high = int(np.searchsorted(self._starts, end))
+        starts = np.maximum(self._starts[low:high], first) - first
+        ends = np.minimum(self._ends[low + 1 : high + 1], end) - first
+        return list(zip(starts.tolist(), (ends - starts).tolist(), strict=True))
+
     def before(self, tokens: Int64s) -> Int64s:
         """How many of the tokens before some of the stream are masked: int64 [num] of int64
         [num].

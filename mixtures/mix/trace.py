@@ -43,7 +43,7 @@ from mixtures.mix.blocks import (
 from mixtures.mix.claims import SourceClaim, read_claims
 from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.indexed import IndexedTokens, open_indexed
-from mixtures.mix.slots import Donor, SlotReader
+from mixtures.mix.slots import Donor, MaskRuns, SlotReader
 from mixtures.mix.tables import TABLES
 
 DIGEST_DIGITS = (8, 32)
@@ -183,6 +183,15 @@ class TracedMix:
     @cached_property
     def _slots(self) -> SlotReader | None:
         return SlotReader(self.folder, self.claims.arm.fill) if self.claims.arm else None
+
+    @cached_property
+    def masked(self) -> MaskRuns | None:
+        """Of a masked arm, the tokens that are no targets.
+
+        Raises:
+            ManifestError: the table of runs cannot be read.
+        """
+        return MaskRuns.read(self.folder) if self.claims.mask else None
 
     def first_tokens(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Tokens of the stream before each of some documents; both int64 [num_positions]."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mixtures.words import strand_label
+from mixtures.words import percent_text, strand_label
 from pipeline.lookup.fate import BEYOND_QUOTA, Fate, Judgement, Origin
 from pipeline.report import Column, Table, count, plural, share, tell
 
+_SHOWN_RUNS = 8
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mixtures.mix.slots import Donor
     from pipeline.commands.trace.steps import Span, StepAnswer, TrainingFigures
     from pipeline.commands.trace.trace import Answer, TracedDocument, TracedRow
@@ -52,9 +56,18 @@ def _print_document(document: TracedDocument) -> None:
             f"  cut: {columns.num_tokens:,} of {document.whole_tokens:,} tokens, to end the quota"
             " of its source"
         )
+    if document.masked:
+        _print_masked(document.masked)
     for donor in document.donors:
         _print_donor(donor)
     _print_text(document.text)
+
+
+def _print_masked(runs: Sequence[tuple[int, int]]) -> None:
+    shown = ", ".join(f"{first:,} to {first + count - 1:,}" for first, count in runs[:_SHOWN_RUNS])
+    more = f" and {len(runs) - _SHOWN_RUNS:,} runs more" if len(runs) > _SHOWN_RUNS else ""
+    masked = plural(sum(count for _, count in runs), "token")
+    tell(f"  {masked} are no targets: {shown}{more}, counted from 0 in the document")
 
 
 def _print_donor(donor: Donor) -> None:
@@ -189,6 +202,9 @@ def print_steps(answer: StepAnswer) -> None:
         f"{steps}, {samples} of the training: {plural(answer.tokens, 'token')} of"
         f" {plural(answer.documents, 'document')}"
     )
+    if answer.masked is not None:
+        share_of = percent_text(answer.masked, answer.tokens, 2)
+        tell(f"{plural(answer.masked, 'token')} of it are no targets, {share_of}%")
     Table(answer.sources, _SOURCE_COLUMNS).print("what was read")
     if answer.label:
         for span in answer.spans or ():

@@ -23,7 +23,7 @@ import numpy as np
 
 from mixtures.errors import RecipeError
 from mixtures.mix.trace import TracedMix
-from mixtures.mix.training import Phase, Read, Training, TrainingOrder
+from mixtures.mix.training import Phase, Read, Training, TrainingOrder, masked_of_samples
 from mixtures.trainers.training_order import Int64s
 from pipeline.commands.destination import private_file
 from pipeline.commands.trace.trace import TracedDocument, described
@@ -157,6 +157,8 @@ class StepAnswer:
     documents: int
     tokens: int
     sources: list[SourceRead]
+    masked: int | None = None
+    """Of `tokens`, those that are no targets; None of a mix that is not masked."""
     spans: list[Span] | None = None
     """Of a step."""
     label: LastLabel | None = None
@@ -174,6 +176,8 @@ class StepAnswer:
             "tokens": self.tokens,
             "sources": [asdict(source) for source in self.sources],
         }
+        if self.masked is not None:
+            value["masked"] = self.masked
         if self.spans is not None:
             value["spans"] = [span.as_json() for span in self.spans]
         if self.label is not None:
@@ -236,6 +240,7 @@ class _StepTrace:
             documents=int(np.count_nonzero(read)),
             tokens=int(read.sum()),
             sources=self._by_source(read),
+            masked=self._masked(),
             spans=self._spans() if asked.spans else None,
             label=None if asked.sample is None else self._last_label(),
         )
@@ -249,6 +254,17 @@ class _StepTrace:
         for one in self.reads:
             read += self.training.order(one.phase).tokens_read(one.first, one.last)
         return read
+
+    def _masked(self) -> int | None:
+        """Tokens that were read and are no targets; None where there is no mask."""
+        runs, index = self.mix.masked, self.mix.index
+        if runs is None:
+            return None
+        masked = 0
+        for one in self.reads:
+            order = self.training.order(one.phase)
+            masked += int(masked_of_samples(index, runs, order, one.first, one.last).sum())
+        return masked
 
     def _training(self) -> TrainingFigures:
         training, shuffled = self.question.training, self.question.training.trainer != "file-order"

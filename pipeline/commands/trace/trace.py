@@ -67,6 +67,9 @@ class TracedDocument:
     text: DocumentText | None = None
     donors: Sequence[Donor] = ()
     """Of an aligned arm's slot, what stands there; its first is the document."""
+    masked: Sequence[tuple[int, int]] | None = None
+    """Of a masked arm, the runs of tokens that are no targets: where in the document each begins,
+    and its tokens."""
 
     @property
     def order_key(self) -> str:
@@ -88,6 +91,8 @@ class TracedDocument:
             value |= {"token": self.token, "place_in_document": self.token_of_document}
         if self.donors:
             value["donors"] = [asdict(donor) for donor in self.donors]
+        if self.masked is not None:
+            value["masked"] = [list(run) for run in self.masked]
         return value | (self.text.as_json() if self.text else {})
 
 
@@ -147,6 +152,7 @@ def described(
     # what stands in a slot is of the source that gave it
     origin = mix.strand(replace(columns, source=donors[0].donor_source)) if donors else strand
     whole = strand.cut.num_tokens if columns.cut and strand.cut and not donors else None
+    first, end = columns.first_token, columns.first_token + columns.num_tokens
     return TracedDocument(
         columns=columns,
         definition=origin.definition,
@@ -157,6 +163,7 @@ def described(
         token=token,
         text=text,
         donors=donors,
+        masked=None if mix.masked is None else mix.masked.within(first, end),
     )
 
 

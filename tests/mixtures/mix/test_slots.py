@@ -43,6 +43,12 @@ def test_masked_tokens_before_any_other_are_counted(documents, asked) -> None:
     runs = MaskRuns(ends[chosen] - lengths, lengths)
     tokens = np.array(asked, np.int64)
     assert runs.before(tokens).tolist() == [int(masked[:token].sum()) for token in asked]
+    low, high = sorted([*asked, 0, 9_000])[:2]
+    here = np.zeros(high - low, np.bool_)
+    for start, count in runs.within(low, high):
+        assert count > 0
+        here[start : start + count] = True
+    np.testing.assert_array_equal(here, masked[low:high])
     total = int(ends[-1]) if len(ends) else 0
     windows = [masked[at : min(at + 2048, total)] for at in range(0, total, 2048)]
     counts = sorted(int(window.sum()) for window in windows)

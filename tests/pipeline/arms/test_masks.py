@@ -283,15 +283,30 @@ def masked_of_batches(text: str) -> list[str]:
     return [one for name, one in re.findall(r"(at least|median|at most) (\S+?)%", said)]
 
 
+def test_a_trace_says_which_tokens_of_a_document_are_no_targets(study, built):
+    mix, wanted = study.parent / "out" / "terms", no_targets(study, "terms")
+    first = 0
+    for position, row in enumerate(read_rows(mix)[:40]):
+        answer = passes("trace", mix, "--position", str(position), "--json").answer
+        found = np.zeros(len(row.ids), np.bool_)
+        for start, count in answer["places"][0]["masked"]:
+            found[start : start + count] = True
+        np.testing.assert_array_equal(found, wanted[first : first + len(row.ids)])
+        first += len(row.ids)
+    told = passes("trace", mix, "--token", str(int(np.argmax(wanted)))).out
+    assert "are no targets: " in told
+
+
 def test_an_export_says_how_much_of_each_batch_is_masked(study, built, tmp_path):
     mix, wanted = study.parent / "out" / "terms", no_targets(study, "terms")
     exported(study, "terms", "neox", tmp_path / "neox.yaml", "--steps", "20")
     asked = ["--trainer", "neox", "--samples", str(math.ceil(20 * 4 * 1.005)), *SIZE]
     batches = []
     for step in range(20):
-        spans = passes("trace", mix, "--step", str(step), *asked, "--json").answer["spans"]
-        stretches = [(span["token"], span["token"] + span["num_tokens"]) for span in spans]
+        answer = passes("trace", mix, "--step", str(step), *asked, "--json").answer
+        stretches = [(one["token"], one["token"] + one["num_tokens"]) for one in answer["spans"]]
         batches.append(sum(int(wanted[low:high].sum()) for low, high in stretches))
+        assert answer["masked"] == batches[-1]
     expected = [percent_text(count, 128, 2) for count in sorted(batches)]
     said = masked_of_batches((tmp_path / "neox.yaml").read_text())
     assert said == [expected[0], expected[9], expected[19]]
