@@ -39,30 +39,61 @@ def warm() -> Iterator[Warm]:
 
 
 class Full(NamedTuple):
-    """inputs: folder of data, filters and recipe; reference: an undisturbed mix of them; stages:
-    what its build went through.
+    """inputs: folder of data, filters and recipes; recipe: the one that is built; reference: what
+    an undisturbed build of it makes, a mix or the folder of a study's; stages: what it went
+    through.
     """
 
     inputs: Path
+    recipe: str
     reference: Path
     stages: list[str]
 
+    def words(self, work: Path, *options: object) -> list[object]:
+        """The words of its build below a folder `work`."""
+        return words_of(self.inputs, work, *options, recipe=self.recipe)
+
     def holds(self, out: Path) -> bool:
-        """Whether a mix is the reference, byte by byte."""
-        same = manifests.load(out) == manifests.load(self.reference) and contents(out) == contents(
-            self.reference
-        )
-        return same and {path.name for path in out.iterdir()} == {
-            path.name for path in self.reference.iterdir()
-        }
+        """Whether all that is to be made is there, as in the reference, byte by byte."""
+        whole = out.exists() and _shown(out) == _shown(self.reference)
+        return whole and self.shows_no_part(out)
+
+    def shows_no_part(self, out: Path) -> bool:
+        """Whether each mix is as in the reference, or not there at all."""
+        if (self.reference / manifests.MANIFEST).exists():
+            return not out.exists() or _same(out, self.reference)
+        return all(_same(out / name, self.reference / name) for name in _shown(out))
+
+
+def _shown(folder: Path) -> set[str]:
+    return {path.name for path in folder.glob("[!.]*")}
+
+
+def _same(mix: Path, other: Path) -> bool:
+    same = manifests.load(mix) == manifests.load(other) and contents(mix) == contents(other)
+    return same and {path.name for path in mix.iterdir()} == {path.name for path in other.iterdir()}
 
 
 @pytest.fixture(scope="session")
-def full(scratch: Path, warm: Warm) -> Full:
-    inputs, work = scratch / "inputs", scratch / "reference"
-    inputs.mkdir()
+def inputs(scratch: Path) -> Path:
+    folder = scratch / "inputs"
+    folder.mkdir()
+    write_inputs(folder)
+    return folder
+
+
+def _made(warm: Warm, inputs: Path, recipe: str, work: Path) -> Full:
     work.mkdir()
-    write_inputs(inputs)
-    stages, code, told = warm.run(words_of(inputs, work))
+    stages, code, told = warm.run(words_of(inputs, work, recipe=recipe))
     assert code == 0, told
-    return Full(inputs, work / "out", stages)
+    return Full(inputs, recipe, work / "out", stages)
+
+
+@pytest.fixture(scope="session")
+def full(scratch: Path, warm: Warm, inputs: Path) -> Full:
+    return _made(warm, inputs, "mix.yaml", scratch / "reference")
+
+
+@pytest.fixture(scope="session")
+def study(scratch: Path, warm: Warm, inputs: Path) -> Full:
+    return _made(warm, inputs, "study.yaml", scratch / "reference-study")

@@ -1,9 +1,10 @@
 """A tiny build that has every stage: a filter with a classifier, near-duplicates that are verified,
-and decontamination.
+and decontamination; and a study of such a base.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ NEAR = tuple(
     f"near-{stage}" for stage in ("spill", "link", "candidates", "shingle", "verify", "reduce")
 )
 STAGES = ("ingest", "score", *NEAR, "select", "write", "seal")
+STUDY_STAGES = (*STAGES, "arms", "seal-arms")
 SOURCES: dict[str, dict[str, Any]] = {
     "a": {"weight": 1},
     "b": {"weight": 3, "keys": [0, 0.9]},
@@ -42,6 +44,7 @@ def write_inputs(folder: Path) -> None:
     train(folder / "filters", "toy", TERMS, HARMFUL)
     write_set(folder / "recipes", [ITEM])
     recipe(folder)
+    study(folder)
 
 
 def recipe(folder: Path, tokens: int = 3001, **more: Any) -> Path:
@@ -55,7 +58,22 @@ def recipe(folder: Path, tokens: int = 3001, **more: Any) -> Path:
     return write_recipe(folder / "recipes", SOURCES, budget={"tokens": tokens}, **{**asked, **more})
 
 
-def words_of(inputs: Path, work: Path, *options: object) -> list[object]:
+def study(folder: Path) -> None:
+    """Write the study: the recipe without its filter, an arm that is filled and one that is
+    masked.
+    """
+    recipe(folder, 1501, name="base", filters=[])
+    remove = {"use": "toy", "level": "weak"}
+    arms = {
+        "filled": {"remove": remove, "fill": "fresh"},
+        "masked": {"remove": {**remove, "fraction": 0.5}, "fill": "mask"},
+    }
+    asked = {"name": "study", "base": "base.yaml", "arms": arms, "tolerance": 1}
+    donors = {name: {"source": "b"} for name in ("a", "c")}
+    (folder / "recipes" / "study.yaml").write_text(json.dumps({**asked, "donors": donors}))
+
+
+def words_of(inputs: Path, work: Path, *options: object, recipe: str = "mix.yaml") -> list[object]:
     """The words of its build below a folder `work`."""
     places = [
         "--data",
@@ -67,4 +85,4 @@ def words_of(inputs: Path, work: Path, *options: object) -> list[object]:
         "--out",
         work / "out",
     ]
-    return ["build", inputs / "recipes" / "mix.yaml", *places, *(options or ("--workers", "1"))]
+    return ["build", inputs / "recipes" / recipe, *places, *(options or ("--workers", "1"))]

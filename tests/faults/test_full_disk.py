@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.faults.conftest import Full
-from tests.faults.full_builds import STAGES, words_of
+from tests.faults.full_builds import STAGES, STUDY_STAGES
 from tests.faults.warm import Warm
 
 LIMITS = (0, 100, 4000)  # bytes: of no file, of nearly all records, of the larger columns
@@ -36,25 +36,26 @@ def disk(scratch: Path) -> Iterator[Path]:
     subprocess.run(["umount", folder], check=True)
 
 
-def check_refused(work: Path, code: int, told: str) -> None:
+def check_refused(full: Full, work: Path, code: int, told: str) -> None:
     """It ended with 1, named a place below its folder and what to do, and shows nothing."""
     last = told.splitlines()[-1]
     assert code == 1, told
     assert last.startswith(f"annealmix: {work}/"), told
     assert last.endswith("when that is mended, the same command goes on from here"), told
     assert "Traceback" not in told
-    assert not (work / "out").exists()
+    assert full.shows_no_part(work / "out")
+    assert not full.holds(work / "out")
 
 
 def starve(warm: Warm, full: Full, work: Path, **trouble: Any) -> int:
     """Build under a trouble, then without. Returns how often it stopped the build: 0 where it did
     not come to what there was to write.
     """
-    words = words_of(full.inputs, work)
+    words = full.words(work)
     work.mkdir(exist_ok=True)
     _, code, told = warm.run(words, **trouble)
     if code != 0:
-        check_refused(work, code, told)
+        check_refused(full, work, code, told)
     (work / "ballast").unlink(missing_ok=True)
     stopped = int(code != 0)
     _, code, told = warm.run(words)
@@ -97,3 +98,31 @@ def test_a_disk_that_is_full_in_a_stage_ends_with_a_name_and_the_next_build_is_t
     record_property("faults", stopped)
     assert stopped == 1
     shutil.rmtree(work)
+
+
+OF_ARMS = STUDY_STAGES[len(STAGES) :]
+
+
+@pytest.mark.parametrize("stage", OF_ARMS)
+def test_a_disk_that_is_full_when_arms_are_written_ends_with_a_name_and_the_next_build_is_the_same(
+    warm, study, disk, stage, record_property
+):
+    work = disk / stage
+    work.mkdir()
+    stopped = starve(warm, study, work, stage=stage, fill=[str(work), 4096])
+    record_property("faults", stopped)
+    assert stopped == 1
+    shutil.rmtree(work)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("stage", OF_ARMS)
+def test_files_of_arms_that_may_not_grow_end_with_their_name_and_the_next_build_is_the_same(
+    warm, study, scratch, stage, record_property
+):
+    work, stopped = scratch / f"limit-{stage}", 0
+    for limit in LIMITS:
+        stopped += starve(warm, study, work, stage=stage, limit=limit)
+        shutil.rmtree(work)
+    record_property("faults", stopped)
+    assert stopped >= 2

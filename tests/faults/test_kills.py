@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import Full
-from tests.faults.full_builds import STAGES, words_of
+from tests.faults.full_builds import STAGES, STUDY_STAGES
 from tests.faults.warm import Warm
 from tests.pipeline.command_line import PATIENCE_SECONDS
 
@@ -31,7 +31,8 @@ class Victim:
 
     def __init__(self, warm: Warm, full: Full, work: Path, options: tuple[object, ...]) -> None:
         self.warm, self.full, self.work = warm, full, work
-        self.words = words_of(full.inputs, work, *options)
+        self.words = full.words(work, *options)
+        self.stages = stages_of(full)
         self.at = 0
         work.mkdir()
 
@@ -49,7 +50,7 @@ class Victim:
                 assert value == "0", self.warm.said
                 return None
             stages += [value] if kind else []
-            if begun is None and STAGES.index(value) >= stage:
+            if begun is None and self.stages.index(value) >= stage:
                 begun = time.monotonic()
         os.killpg(process, signal.SIGKILL)
         more, code = self.warm.rest()
@@ -57,13 +58,12 @@ class Victim:
         if code != -signal.SIGKILL:
             return None
         hit = [*stages, *more][-1]
-        self.at = STAGES.index(hit)
+        self.at = self.stages.index(hit)
         return hit
 
     def check(self) -> None:
-        """What is visible is nothing, or (between the rename and the end) all of the mix."""
-        out = self.work / "out"
-        assert not out.exists() or self.full.holds(out)
+        """Of a mix all is visible (between the rename and the end) or nothing."""
+        assert self.full.shows_no_part(self.work / "out")
         assert {path.name for path in self.work.iterdir() if not path.name.startswith(".")} <= {
             "store",
             "out",
@@ -74,7 +74,7 @@ class Victim:
         _, code, told = self.warm.run(self.words)
         assert code == 0, told
         assert self.full.holds(self.work / "out")
-        assert not [path for path in self.work.iterdir() if path.name.startswith(".")]
+        assert not [*self.work.glob(".*"), *(self.work / "out").glob(".*")]
         assert not list((self.work / "store").rglob("*.tmp"))
         shutil.rmtree(self.work)
 
@@ -87,17 +87,23 @@ def kill_often(
     kills: int,
     each: int,
     options: tuple[object, ...] = (),
+    first: str = "ingest",
 ) -> Counter[str]:
     """Kill builds `kills` times, `each` times one after another, and finish every one. Returns how
     often each stage was hit.
+
+    Args:
+        first: the stage that a build has come to when it is killed first, or a later one.
     """
     hit: Counter[str] = Counter()
     number = 0
+    stages = stages_of(full)
+    begin = stages.index(first)
     while hit.total() < kills:
         victim = Victim(warm, full, folder / f"{number}", options)
-        rare = min(range(len(STAGES)), key=lambda place: hit[STAGES[place]])
+        rare = min(range(begin, len(stages)), key=lambda place: hit[stages[place]])
         for turn in range(min(each, kills - hit.total())):
-            left = range(victim.at, len(STAGES))
+            left = range(max(victim.at, begin), len(stages))
             # the first kill of a build falls early in the stage that was hit least, so that a short
             # one is hit too
             stage = victim.kill(
@@ -112,8 +118,14 @@ def kill_often(
     return hit
 
 
-def test_the_build_that_is_killed_has_every_stage(full):
+def stages_of(full: Full) -> tuple[str, ...]:
+    """That its build has, in order."""
+    return STUDY_STAGES if full.recipe == "study.yaml" else STAGES
+
+
+def test_the_builds_that_are_killed_have_every_stage(full, study):
     assert tuple(dict.fromkeys(full.stages)) == STAGES
+    assert tuple(dict.fromkeys(study.stages)) == STUDY_STAGES
 
 
 def test_a_build_that_is_killed_five_times_ends_with_the_same_bytes(
@@ -123,6 +135,15 @@ def test_a_build_that_is_killed_five_times_ends_with_the_same_bytes(
     hit = kill_often(warm, full, scratch / "five", random.Random(5), 5, 5)
     record_property("kills", hit.total())
     assert hit.total() == 5
+
+
+def test_a_study_that_is_killed_five_times_while_its_arms_are_written_ends_with_the_same_bytes(
+    warm, study, scratch, record_property
+):
+    (scratch / "arms").mkdir()
+    hit = kill_often(warm, study, scratch / "arms", random.Random(6), 5, 5, first="arms")
+    record_property("kills", hit.total())
+    assert set(hit) <= {"arms", "seal-arms"}
 
 
 KILLS = 52  # of each seed: with four seeds more than 200
@@ -140,6 +161,19 @@ def test_builds_that_are_killed_in_every_stage_end_with_the_same_bytes(
     print(f"{hit.total()} kills: {dict(hit)}")
     assert hit.total() >= KILLS
     assert set(hit) == set(STAGES)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize(("first", "options"), [("ingest", ()), ("arms", ("--workers", "2"))])
+def test_studies_that_are_killed_in_every_stage_end_with_the_same_bytes(
+    warm, study, scratch, first, options, record_property
+):
+    folder = scratch / f"studies-{first}"
+    folder.mkdir()
+    hit = kill_often(warm, study, folder, random.Random(7), KILLS, 4, options, first)
+    record_property("kills", hit.total())
+    print(f"{hit.total()} kills: {dict(hit)}")
+    assert set(hit) == set(STUDY_STAGES[STUDY_STAGES.index(first) :])
 
 
 @pytest.mark.campaign

@@ -17,7 +17,6 @@ from mixtures.errors import AuditFailed, ManifestError
 from pipeline.store.records import canonical_json, read_json
 from tests.faults.conftest import Full
 from tests.faults.damage import bounded_memory, damaged, renew
-from tests.faults.full_builds import words_of
 from tests.faults.warm import shrink
 from tests.pipeline.command_line import run
 
@@ -53,7 +52,7 @@ def place(full: Full, scratch: Path) -> Place:
     work, kept = full.reference.parent, scratch / "kept"
     if not kept.exists():
         shutil.copytree(work / "store", kept)
-    words = words_of(full.inputs, work)
+    words = full.words(work)
     words[words.index("--out") + 1] = work / "again"
     return Place(work / "store", kept, words, work / "again")
 

@@ -96,17 +96,13 @@ class Trouble:
 def _child(command: Mapping[str, Any]) -> int:
     """In the forked process: tell the stages, and give the command."""
     from annealmix import __main__ as cli
+    from pipeline.arms import writing
     from pipeline.build.claims import seal
     from pipeline.executors.local import LocalExecutor
     from pipeline.executors.stage import Stage
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    trouble, execute, read_plan, sealing = (
-        Trouble(command),
-        LocalExecutor.execute,
-        Stage.read_plan,
-        seal.seal,
-    )
+    trouble, execute, read_plan = Trouble(command), LocalExecutor.execute, Stage.read_plan
 
     def told(self: Any, stage: Any, plan: Any, folder: Any) -> None:
         if plan.units:
@@ -118,13 +114,15 @@ def _child(command: Mapping[str, Any]) -> int:
         trouble.meet(self.name)
         return plan
 
-    def sealed(*arguments: Any) -> Any:
-        _tell("stage", "seal")
-        trouble.meet("seal")
+    def sealed(stage: str, sealing: Callable[..., Any], *arguments: Any) -> Any:
+        _tell("stage", stage)
+        trouble.meet(stage)
         return sealing(*arguments)
 
     LocalExecutor.execute = told  # type: ignore[method-assign]
-    Stage.read_plan, seal.seal = met, sealed  # type: ignore[method-assign, assignment]
+    Stage.read_plan = met  # type: ignore[method-assign]
+    seal.seal = partial(sealed, "seal", seal.seal)
+    writing._sealed = partial(sealed, "seal-arms", writing._sealed)
     return cli.main(command["words"])
 
 
@@ -139,6 +137,7 @@ def _warm_up() -> None:
     import pyarrow.parquet  # noqa: F401
 
     from mixtures.rules.near import NearRule
+    from pipeline.arms import study  # noqa: F401
     from pipeline.build import build  # noqa: F401
     from pipeline.commands.build import report as mix_report  # noqa: F401
     from pipeline.judges import judges  # noqa: F401
