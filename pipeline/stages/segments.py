@@ -100,7 +100,7 @@ class SegmentBuilder:
                 self._texts.append(text)
                 self._pending_bytes += len(encoded)
                 break
-        self.notes.add(len(self._keys), key, content)
+        self.notes.add(len(self._keys), key, content, encoded)
         self._digests += digest
         self._keys.append(key)
         self._files.append(file)

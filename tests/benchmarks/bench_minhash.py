@@ -126,6 +126,7 @@ def planted(shared: Path, documents: int) -> tuple[list[str], list[tuple[str, in
     """
     from mixtures.rules.near import PRESETS
     from pipeline.judges.annotators.bands import signatures
+    from pipeline.judges.annotators.folding import Batch
     from pipeline.stages.near.clusters import clusters
     from pipeline.stages.near.edges import edges
     from tests.benchmarks.distinct import shared_texts
@@ -136,7 +137,7 @@ def planted(shared: Path, documents: int) -> tuple[list[str], list[tuple[str, in
         for text in dict.fromkeys(shared_texts(shared / "data"))
         if len(text.split(" ")) >= 80
     ]
-    keys = signatures(found, PRESETS["words"]).bands
+    keys = signatures(Batch(found), PRESETS["words"]).bands
     links = edges(keys.ravel(), np.repeat(np.arange(len(found), dtype=np.uint32), keys.shape[1]))
     clustered = clusters(len(found), [links], 1 << 30)
     alone = sorted(set(range(len(found))) - set(clustered.documents.tolist()))
@@ -231,6 +232,7 @@ def ours(texts: list[str], rounds: int, folder: Path) -> dict[str, Any]:
     from mixtures.keys import digest_columns, order_keys, text_digest
     from mixtures.rules.near import PRESETS
     from pipeline.judges.annotators.bands import signatures
+    from pipeline.judges.annotators.folding import Batch
 
     digests = digest_columns(b"".join(text_digest(text) for text in texts))
     keys = order_keys(digests)
@@ -238,7 +240,7 @@ def ours(texts: list[str], rounds: int, folder: Path) -> dict[str, Any]:
     def sign() -> Any:
         return np.concatenate(
             [
-                signatures(texts[at : at + CALL_DOCUMENTS], PRESETS["words"]).bands
+                signatures(Batch(texts[at : at + CALL_DOCUMENTS]), PRESETS["words"]).bands
                 for at in range(0, len(texts), CALL_DOCUMENTS)
             ]
         )

@@ -97,11 +97,12 @@ def ours(texts: list[str]) -> list[tuple[int, int]]:
     """(document, cluster) of those that are not alone."""
     from mixtures.rules.near import PRESETS
     from pipeline.judges.annotators.bands import signatures
+    from pipeline.judges.annotators.folding import Batch
     from pipeline.stages.near.clusters import clusters
     from pipeline.stages.near.edges import edges
 
     rule = PRESETS["words"]
-    made = signatures(texts, rule)
+    made = signatures(Batch(texts), rule)
     documents = np.repeat(np.arange(len(texts), dtype=np.uint64), rule.bands)
     found = clusters(len(texts), [edges(made.bands.ravel(), documents)], 1 << 30)
     return list(zip(found.documents.tolist(), found.components.tolist(), strict=True))

@@ -143,10 +143,11 @@ def _warm_up() -> None:
     from pipeline.judges import judges  # noqa: F401
     from pipeline.judges.annotators import annotator as annotators  # noqa: F401
     from pipeline.judges.annotators.bands import signatures
+    from pipeline.judges.annotators.folding import Batch
     from pipeline.stages import score  # noqa: F401
 
     signatures(
-        ["a text of some words"],
+        Batch(["a text of some words"]),
         NearRule.model_validate({"unit": "words", "shingle": 2, "bands": 3, "rows": 2}),
     )
 

@@ -153,6 +153,7 @@ def _kernels(folder: Path) -> Iterator[tuple[str, int, Callable[[], object]]]:
     from mixtures.rules.near import PRESETS
     from pipeline.judges.annotators.bands import signatures
     from pipeline.judges.annotators.blocklist import Blocklist
+    from pipeline.judges.annotators.folding import Batch
     from pipeline.tokens.find import find_tokenizer
     from pipeline.tokens.tokenizer import Tokenizer
 
@@ -170,8 +171,12 @@ def _kernels(folder: Path) -> Iterator[tuple[str, int, Callable[[], object]]]:
         load_terms(pinned.definition.blocklist, pinned.folder), pinned.definition.blocklist.mode
     )
     yield "blocklist", TEXT_BYTES, lambda: blocklist.count(texts)
+
+    def sign(rule: str) -> None:
+        signatures(Batch(texts), PRESETS[rule])
+
     for rule in ("words", "characters"):
-        yield rule, TEXT_BYTES, partial(signatures, texts, PRESETS[rule])
+        yield rule, TEXT_BYTES, partial(sign, rule)
     keys = np.random.default_rng(1).integers(0, 1 << 63, SORTED_KEYS, np.int64).astype(np.uint64)
     digests = np.stack([keys, keys], axis=1)
     yield "sort", SORTED_KEYS, lambda: digests[sort_order(keys, digests)]

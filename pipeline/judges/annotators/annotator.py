@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.judges.annotators.bands import signatures
+from pipeline.judges.annotators.folding import Batch
 from pipeline.store.columns import prefix, write_column
 from pipeline.store.rules import BandRule, GramRule, Rule, TermRule, TextRule
 
@@ -73,13 +73,13 @@ class TermAnnotator:
         self._blocklist, self._terms, self._texts = blocklist, terms, texts
         self.rules: tuple[Rule, ...] = (terms, *texts)
 
-    def look(self, notes: Notes, texts: Sequence[str]) -> None:
+    def look(self, notes: Notes, batch: Batch) -> None:
         """Count, and keep what the lowest threshold escalates."""
-        counts, rows = self._blocklist.count(texts), notes.next_rows(len(texts))
+        counts, rows = self._blocklist.count_batch(batch), notes.next_rows(len(batch))
         if self._texts:
             lowest = min(rule.threshold for rule in self._texts)
             for index in np.flatnonzero(counts >= lowest).tolist():
-                notes.texts[int(rows[index])] = (int(counts[index]), texts[index])
+                notes.texts[int(rows[index])] = (int(counts[index]), batch.texts[index])
         notes.counts.append(counts)
 
     def write(
@@ -126,9 +126,9 @@ class GramAnnotator:
         self._index = index
         self.rules: tuple[Rule, ...] = (rule,)
 
-    def look(self, notes: Notes, texts: Sequence[str]) -> None:
+    def look(self, notes: Notes, batch: Batch) -> None:
         """Count, and note the items."""
-        matches, rows = self._index.annotate(texts), notes.next_rows(len(texts))
+        matches, rows = self._index.annotate_batch(batch), notes.next_rows(len(batch))
         notes.counts.append(matches.counts)
         notes.hits.append(
             np.stack([rows[matches.documents].astype(np.int64), matches.items, matches.held])
@@ -158,11 +158,11 @@ class BandAnnotator:
         self._near = rule.near
         self.rules: tuple[Rule, ...] = (rule,)
 
-    def look(self, notes: Notes, texts: Sequence[str]) -> None:
+    def look(self, notes: Notes, batch: Batch) -> None:
         """Note band keys and, in three last columns, whether a text is exempt, its characters, and
         those of scripts without spaces.
         """
-        made = signatures(texts, self._near)
+        made = signatures(batch, self._near)
         notes.counts.append(
             np.concatenate(
                 [made.bands, made.exempt[:, None].astype(np.uint64), made.points], axis=1

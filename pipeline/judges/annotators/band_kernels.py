@@ -317,12 +317,10 @@ def band_keys(
     num_bands = made.bands.shape[1]
     minima = np.empty(len(permutations.factors), np.uint32)
     rows = len(minima) // num_bands
-    start = _ZERO
     for document in range(len(texts.ends)):
-        end = texts.ends[document]
+        start, end = texts.starts[document], texts.ends[document]
         count, length, unspaced = _shingles(texts.content, start, end, shingling, room)
         made.points[document, 0], made.points[document, 1] = np.uint64(length), np.uint64(unspaced)
-        start = end
         made.exempt[document] = count == 0
         if count == 0:
             made.bands[document] = _ZERO

@@ -22,10 +22,12 @@ import numpy as np
 from mixtures.rules.near import NearRule
 from mixtures.rules.near_text import WHITE_SPACE, decomposed, permutation, stretches
 from mixtures.rules.word_characters import IGNORED_CHARACTERS, SUPERSCRIPT_DIGITS, WORD_CHARACTERS
+from pipeline.judges.annotators.folding import Batch, to_utf8
 from pipeline.judges.annotators.kernel_arrays import (
     POINTS_A_BYTE,
     U32,
     U64,
+    Bytes,
     Folding,
     Permutations,
     Room,
@@ -37,17 +39,17 @@ from pipeline.judges.annotators.kernel_arrays import (
 _CODE_POINTS, _LINE = 0x110000, ord("\n")
 
 
-def signatures(texts: Sequence[str], rule: NearRule) -> Signatures:
+def signatures(batch: Batch, rule: NearRule) -> Signatures:
     """The band keys of each text. Memory: the texts' UTF-8, and 12 to 72 bytes for each byte of the
     longest one.
     """
     from pipeline.judges.annotators.band_kernels import band_keys
 
-    packed = _packed(texts)
+    packed = _texts(batch.joined, batch.encoded, 3)
     made = Signatures(
-        np.empty((len(texts), rule.bands), np.uint64),
-        np.empty(len(texts), np.bool_),
-        np.empty((len(texts), 2), np.uint64),
+        np.empty((len(batch), rule.bands), np.uint64),
+        np.empty(len(batch), np.bool_),
+        np.empty((len(batch), 2), np.uint64),
     )
     shingling = Shingling(rule.unit == "words", rule.shingle, fold_table(), short=False)
     band_keys(packed, shingling, permutations(rule.hashes), _room(packed), made)
@@ -60,26 +62,28 @@ def shingle_sets(texts: Sequence[str], rule: NearRule) -> list[U64]:
     """
     from pipeline.judges.annotators.band_kernels import shingle_hashes
 
-    packed = _packed(texts)
+    encoded = list(map(to_utf8, texts))
+    packed = _texts(np.frombuffer(b" " + b" ".join(encoded), np.uint8), encoded, 1)
     shingling = Shingling(rule.unit == "words", rule.shingle, plain_table(), short=True)
-    room, start, sets = _room(packed), np.uint64(0), []
-    for end in packed.ends:
+    room, sets = _room(packed), []
+    for start, end in zip(packed.starts, packed.ends, strict=True):
         count = shingle_hashes(packed.content, start, end, shingling, room)
         sets.append(np.unique(room.tokens[:count]))
-        start = end
     return sets
 
 
-def _packed(texts: Sequence[str]) -> Texts:
-    """All texts in UTF-8. A lone surrogate separates words."""
-    encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
-    ends = np.cumsum([len(content) for content in encoded], dtype=np.uint64)
-    return Texts(np.frombuffer(b"".join(encoded), np.uint8), ends)
+def _texts(content: Bytes, encoded: Sequence[bytes], apart: int) -> Texts:
+    """Texts one behind the other in uint8 [num_bytes], from its second byte on, so many bytes
+    apart.
+    """
+    sizes = np.array([len(text) for text in encoded], np.uint64)
+    ends = np.cumsum(sizes + np.uint64(apart), dtype=np.uint64) - np.uint64(apart - 1)
+    return Texts(content, ends - sizes, ends)
 
 
 def _room(texts: Texts) -> Room:
     """Room for the longest text; what is not written to takes no memory."""
-    longest = int(np.diff(texts.ends, prepend=np.uint64(0)).max(initial=0))
+    longest = int((texts.ends - texts.starts).max(initial=0))
     size = POINTS_A_BYTE * longest + 2
     return Room(np.empty(size, np.uint32), np.empty(size, np.uint64))
 

@@ -27,9 +27,9 @@ from mixtures.rules.term_places import Place, term_places
 from mixtures.rules.terms import Mode, TermList
 from mixtures.rules.word_characters import fold_words, leads_with_combining
 from pipeline.judges.annotators.folding import (
+    Batch,
     WordReader,
     batches,
-    joined_utf8,
     to_utf8,
 )
 from pipeline.judges.annotators.kernel_arrays import I64, KEPT, OPEN, Bytes, Ngrams, Substrings
@@ -71,41 +71,45 @@ class Blocklist:
         """The number of distinct terms in each text: uint16 [num_docs], 65,535 where there are
         more.
         """
-        counts = np.zeros(len(texts), np.uint16)
-        for first, last in batches(texts):
-            documents, _ = self._distinct(texts[first:last])
-            num_terms = np.bincount(documents, minlength=last - first)
-            counts[first:last] = np.minimum(num_terms, SATURATED)
-        return counts
+        return np.concatenate(
+            [np.zeros(0, np.uint16), *(self.count_batch(batch) for batch in batches(texts))]
+        )
+
+    def count_batch(self, batch: Batch) -> npt.NDArray[np.uint16]:
+        """`count` of a batch."""
+        documents, _ = self._distinct(batch)
+        num_terms = np.bincount(documents, minlength=len(batch))
+        return np.minimum(num_terms, SATURATED).astype(np.uint16)
 
     def matches(self, text: str) -> list[str]:
         """The terms that a text holds, in the order of the list."""
         terms = list(self.rule.needles.values())
-        return [terms[number] for number in self._distinct([text])[1].tolist()]
+        return [terms[number] for number in self._distinct(Batch([text]))[1].tolist()]
 
     def places(self, texts: Sequence[str]) -> list[list[Place]]:
         """Every place of a term in each text (`mixtures.rules.term_places`). Which terms a
         text holds is known first, and each of them is looked for in the text itself.
         """
         needles, places = list(self.rule.needles), list[list[Place]]()
-        for first, last in batches(texts):
-            documents, terms = self._distinct(texts[first:last])
-            ends = np.searchsorted(documents, np.arange(1, last - first + 1))
-            for text, numbers in zip(texts[first:last], np.split(terms, ends[:-1]), strict=True):
+        for batch in batches(texts):
+            documents, terms = self._distinct(batch)
+            ends = np.searchsorted(documents, np.arange(1, len(batch) + 1))
+            for text, numbers in zip(batch.texts, np.split(terms, ends[:-1]), strict=True):
                 here = [needles[number] for number in numbers.tolist()]
                 places.append(term_places(text, here, self.rule.mode) if here else [])
         return places
 
-    def _distinct(self, texts: Sequence[str]) -> Pairs:
+    def _distinct(self, batch: Batch) -> Pairs:
         """Distinct pairs of the index of a text and of a term in it, sorted."""
-        documents, terms = self._engine.hits(texts)
+        documents, terms = self._engine.hits(batch)
         pairs = np.unique(documents * len(self) + terms)
         return pairs // len(self), pairs % len(self)
 
 
+@cache
 def term_words() -> WordReader:
     """Finds the words in which mode `words` compares."""
-    return WordReader(fold_words, leads_with_combining, joined_utf8)
+    return WordReader(fold_words, leads_with_combining, lambda batch: batch.joined.copy())
 
 
 class _Words:
@@ -129,8 +133,8 @@ class _Words:
             if len(numbers):
                 self._tables.append((numbers, searched(words, base, lows[numbers], sizes[numbers])))
 
-    def hits(self, texts: Sequence[str]) -> Pairs:
-        words = self._reader.read(texts)
+    def hits(self, batch: Batch) -> Pairs:
+        words = batch.words(self._reader)
         found = [(numbers, held(words, table)) for numbers, table in self._tables]
         return (
             np.concatenate([documents for _, (documents, _) in found]),
@@ -150,10 +154,10 @@ class _Published:
             chosen = [needles[number] for number in numbers.tolist()]
             self._tables.append((numbers, _substrings(chosen)))
 
-    def hits(self, texts: Sequence[str]) -> Pairs:
+    def hits(self, batch: Batch) -> Pairs:
         from pipeline.judges.annotators.substring_kernels import MARK, find_substrings
 
-        buffer = self._lowered(texts)
+        buffer = self._lowered(batch)
         marks = np.flatnonzero(buffer == MARK)
         documents, terms = [], []
         # a mark is behind each text, and END behind the last
@@ -165,18 +169,18 @@ class _Published:
             terms.append(numbers[found.row])
         return np.concatenate(documents), np.concatenate(terms)
 
-    def _lowered(self, texts: Sequence[str]) -> Bytes:
+    def _lowered(self, batch: Batch) -> Bytes:
         """`str.lower` of the texts in UTF-8, MARK behind each, and END: uint8 [num_bytes]."""
         from pipeline.judges.annotators.substring_kernels import lower
 
-        encoded = [to_utf8(text) for text in texts]
-        buffer = _marked(encoded)
-        changed = np.zeros(len(texts) + 1, np.uint8)
+        buffer = _marked(batch.encoded)
+        changed = np.zeros(len(batch) + 1, np.uint8)
         lower(buffer, self._kinds, changed)
         if not changed.any():
             return buffer
+        encoded = list(batch.encoded)
         for at in np.flatnonzero(changed).tolist():
-            encoded[at] = to_utf8(texts[at].lower())
+            encoded[at] = to_utf8(batch.texts[at].lower())
         buffer = _marked(encoded)
         lower(buffer, self._kinds, changed)
         return buffer

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.rules.benchmark import EvaluationSet, Match
-from pipeline.judges.annotators.folding import BASE, batches
+from pipeline.judges.annotators.folding import BASE, Batch, batches
 from pipeline.judges.annotators.kernel_arrays import I64
 from pipeline.judges.annotators.ngram_table import Coverage, NgramTable, evaluation_words, held
 
@@ -83,7 +83,7 @@ class ContaminationIndex:
 
     def matches(self, text: str) -> list[Match]:
         """The items that contaminate a text, in the order of the sets and of their rows."""
-        _, _, items, held = self.annotate([text])
+        _, _, items, held = self.annotate_batch(Batch([text]))
         return [
             self.match(item, count)
             for item, count in zip(items.tolist(), held.tolist(), strict=True)
@@ -96,17 +96,21 @@ class ContaminationIndex:
 
     def annotate(self, texts: Sequence[str]) -> Annotation:
         """What each text holds."""
-        counts = np.zeros(len(texts), np.uint32)
-        columns: list[tuple[I64, I64, I64]] = [(_EMPTY, _EMPTY, _EMPTY)]
-        for first, last in batches(texts):
-            documents, rows = held(self._reader.read(texts[first:last]), self._table.ngrams)
-            if len(rows):
-                contaminated, matches = self._matches(documents, rows)
-                counts[first:last] = np.bincount(contaminated, minlength=last - first)
-                columns.append((matches[0] + first, *matches[1:]))
-        return Annotation(
-            counts, *(np.concatenate(column) for column in zip(*columns, strict=True))
-        )
+        found, first = [Annotation(np.zeros(0, np.uint32), _EMPTY, _EMPTY, _EMPTY)], 0
+        for batch in batches(texts):
+            here = self.annotate_batch(batch)
+            found.append(here._replace(documents=here.documents + first))
+            first += len(batch)
+        return Annotation(*(np.concatenate(column) for column in zip(*found, strict=True)))
+
+    def annotate_batch(self, batch: Batch) -> Annotation:
+        """What each text of a batch holds."""
+        documents, rows = held(batch.words(self._reader), self._table.ngrams)
+        if not len(rows):
+            return Annotation(np.zeros(len(batch), np.uint32), _EMPTY, _EMPTY, _EMPTY)
+        contaminated, matches = self._matches(documents, rows)
+        counts = np.bincount(contaminated, minlength=len(batch)).astype(np.uint32)
+        return Annotation(counts, *matches)
 
     def _matches(self, documents: I64, rows: I64) -> tuple[I64, tuple[I64, I64, I64]]:
         """From distinct pairs of document and n-gram, int64 [num_pairs] each: the document of each

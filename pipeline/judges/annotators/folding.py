@@ -10,7 +10,7 @@ is folded by the reference, once for all its places, since few runs make most of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,34 @@ FOLDS: Bytes = np.array(
     np.uint8,
 )
 FOLDS.setflags(write=False)
+
+
+class Batch:
+    """Texts that are looked at together, and what looking at them in several ways shares.
+
+    encoded: the texts in UTF-8 (`to_utf8`).
+    """
+
+    def __init__(self, texts: Sequence[str], encoded: Sequence[bytes] | None = None) -> None:
+        self.texts = texts
+        self.encoded = list(map(to_utf8, texts)) if encoded is None else encoded
+        self._words: dict[WordReader, Words] = {}
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @cached_property
+    def joined(self) -> Bytes:
+        """The texts in UTF-8 between spaces, a NUL behind each: uint8 [num_bytes], read-only."""
+        pieces = [b" ", *map(_without_nul, self.encoded), b""]
+        pieces[:2] = [b"".join(pieces[:2])]  # a space before the first alone
+        return np.frombuffer(b" \0 ".join(pieces) if self.encoded else b" ", np.uint8)
+
+    def words(self, reader: WordReader) -> Words:
+        """The words that a reader finds."""
+        if reader not in self._words:
+            self._words[reader] = reader.read(self)
+        return self._words[reader]
 
 
 class FoldedRuns:
@@ -120,7 +148,7 @@ class WordReader:
     """Finds the words of texts in a folded form.
 
     Args:
-        fold, leads: as for `FoldedRuns`. joined: makes one buffer of texts. base: of the
+        fold, leads: as for `FoldedRuns`. joined: makes one buffer of a batch. base: of the
             polynomial; it decides speed, never a result.
     """
 
@@ -128,16 +156,17 @@ class WordReader:
         self,
         fold: Callable[[str], str],
         leads: Callable[[str], bool],
-        joined: Callable[[Sequence[str]], Bytes],
+        joined: Callable[[Batch], Bytes],
         base: int = BASE,
     ) -> None:
         self.base = np.uint64(base)
         self._runs, self._joined = FoldedRuns(fold, leads), joined
         self._kinds = settled_kinds(fold)
+        self._room: npt.NDArray[np.int64] = np.empty((2, 0), np.int64)
 
-    def read(self, texts: Sequence[str]) -> Words:
+    def read(self, batch: Batch) -> Words:
         """The words of all texts, a mark behind each text."""
-        return self.words(self._folded(self._joined(texts)))
+        return self.words(self._folded(self._joined(batch)))
 
     def words(self, buffer: Bytes) -> Words:
         """Those of a buffer in which all that is not ASCII is folded: uint8 [num_bytes]."""
@@ -157,7 +186,9 @@ class WordReader:
         """
         from pipeline.judges.annotators.ngram_kernels import settle_runs
 
-        starts, ends = np.empty(len(buffer) // 2, np.int64), np.empty(len(buffer) // 2, np.int64)
+        if len(self._room[0]) < len(buffer) // 2:
+            self._room = np.empty((2, len(buffer) // 2), np.int64)
+        starts, ends = self._room
         count = settle_runs(buffer, self._kinds, starts, ends)
         if not count:
             return buffer
@@ -165,21 +196,13 @@ class WordReader:
         return np.frombuffer(self._runs.fold_at(buffer.tobytes(), *runs), np.uint8)
 
 
-def joined_utf8(texts: Sequence[str]) -> Bytes:
-    """The texts in UTF-8 between spaces, a NUL behind each: uint8 [num_bytes]."""
-    content = bytearray(b" ")
-    content += b" \0 ".join(map(_without_nul, texts))
-    content += b" \0 "
-    return np.frombuffer(content, np.uint8)
-
-
-def unmarked_utf8(texts: Sequence[str]) -> Bytes:
-    """The same without marks (`mixtures.rules.evaluation_text`). Most are taken away in the kernel,
-    the others by the reference.
+def unmarked_utf8(batch: Batch) -> Bytes:
+    """The joined texts without marks (`mixtures.rules.evaluation_text`). Most are taken away in the
+    kernel, the others by the reference.
     """
     from pipeline.judges.annotators.ngram_kernels import LINES, OTHER, unmark
 
-    buffer = joined_utf8(texts)
+    buffer, texts = batch.joined.copy(), batch.texts
     marked, ends = np.zeros(len(texts), np.uint8), np.empty(len(texts), np.int64)
     unmark(buffer, marked, ends)
     others = np.flatnonzero(marked & OTHER).tolist()
@@ -191,14 +214,14 @@ def unmarked_utf8(texts: Sequence[str]) -> Bytes:
     for at in others:
         left = unmarked(texts[at]) if marked[at] & LINES else without_markup(texts[at])
         begin = ends[at - 1] + 3 if at else 1  # behind the mark of the text before, ` NUL `
-        pieces += [content[written:begin], _without_nul(left)]
+        pieces += [content[written:begin], _without_nul(to_utf8(left))]
         written = ends[at]
     return np.frombuffer(bytearray().join([*pieces, content[written:]]), np.uint8)
 
 
-def _without_nul(text: str) -> bytes:
-    """A text in UTF-8. NUL is the mark behind a text, so another control stands for it."""
-    return to_utf8(text).replace(b"\0", b"\1")
+def _without_nul(encoded: bytes) -> bytes:
+    """NUL is the mark behind a text, so another control stands for it."""
+    return encoded.replace(b"\0", b"\1")
 
 
 def to_utf8(text: str) -> bytes:
@@ -213,13 +236,13 @@ def from_utf8(content: bytes) -> str:
     return content.decode("utf-8", "surrogatepass")
 
 
-def batches(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Index ranges of about BATCH_CHARS characters that cover the texts."""
+def batches(texts: Sequence[str]) -> Iterator[Batch]:
+    """The texts in batches of about BATCH_CHARS characters."""
     first = size = 0
     for index, text in enumerate(texts):
         if size and size + len(text) > BATCH_CHARS:
-            yield first, index
+            yield Batch(texts[first:index])
             first, size = index, 0
         size += len(text)
     if first < len(texts):
-        yield first, len(texts)
+        yield Batch(texts[first:])

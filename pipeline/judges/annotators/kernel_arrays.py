@@ -104,11 +104,12 @@ class Hits(NamedTuple):
 
 
 class Texts(NamedTuple):
-    """Texts in UTF-8, one behind the other. content: uint8 [num_bytes]; ends: uint64 [num_docs],
-    the byte behind each.
+    """Texts in UTF-8, one behind the other. content: uint8 [num_bytes]; starts, ends: uint64
+    [num_docs], the first byte of each, and the byte behind it.
     """
 
     content: Bytes
+    starts: U64
     ends: U64
 
 

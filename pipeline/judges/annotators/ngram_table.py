@@ -22,7 +22,7 @@ from mixtures.rules.evaluation_text import (
     is_word,
 )
 from mixtures.yaml.fields import plain_decimal
-from pipeline.judges.annotators.folding import BASE, FOLDS, WordReader, unmarked_utf8
+from pipeline.judges.annotators.folding import BASE, FOLDS, Batch, WordReader, unmarked_utf8
 from pipeline.judges.annotators.kernel_arrays import I64, U64, Bitmap, Bytes, Hits, Ngrams, Words
 
 SHOWN = 5  # items that are named
@@ -88,7 +88,7 @@ class NgramTable:
         _refuse_names(sets)
         owners, texts = _texts(sets)
         texts = [fold_evaluation(text) for text in texts]
-        words = reader.read(texts)
+        words = reader.read(Batch(texts))
         lows, sizes, items = _occurrences(sets, owners, words)
         self.num_items = sum(len(evaluation.items) for evaluation in sets)
         lengths = np.zeros(self.num_items, np.int64)  # of each item's longest n-gram, in words
@@ -169,6 +169,8 @@ def held(words: Words, ngrams: Ngrams) -> tuple[I64, I64]:
 
     # More than one n-gram a word only if n-grams of several sizes begin at most words.
     found = occurrences(partial(find_ngrams, words, FOLDS, ngrams), len(words.starts))
+    if not len(found.word):  # as in most batches
+        return found.word, found.row
     texts = np.searchsorted(words.marks, words.starts[found.word])
     pairs = np.unique(texts * len(ngrams.hashes) + found.row)
     return pairs // len(ngrams.hashes), pairs % len(ngrams.hashes)

@@ -32,6 +32,7 @@ from mixtures.rules.benchmark import Benchmark, EvaluationSet, LoadedBenchmark
 from mixtures.rules.filter_definition import BlocklistPin, load_terms
 from mixtures.rules.near import NearRule
 from pipeline.judges.annotators.annotator import BandAnnotator, GramAnnotator, Notes, TermAnnotator
+from pipeline.judges.annotators.folding import BATCH_CHARS, Batch
 from pipeline.store.records import FolderWriter, Frozen, is_done
 from pipeline.store.rules import (
     BandRule,
@@ -47,15 +48,13 @@ from pipeline.store.store import Due, RangeRecord, SegmentRange
 if TYPE_CHECKING:
     from pipeline.judges.annotators.contamination import ContaminationIndex
 
-COUNT_BYTES = 1 << 20  # text that an annotator is given in one call
-
 
 class Annotator(Protocol):
     """One way of looking at texts. rules: what it can write a folder of."""
 
     rules: tuple[Rule, ...]
 
-    def look(self, notes: Notes, texts: Sequence[str]) -> None:
+    def look(self, notes: Notes, batch: Batch) -> None:
         """Note what the texts of the next documents hold."""
 
     def write(
@@ -153,26 +152,31 @@ def due(
 
 
 class _Looking:
-    """One annotator's part of a segment: the documents in `ranges`, in the order of reading."""
+    """What annotators look at alike: a segment's documents in `ranges`, in the order of reading."""
 
-    def __init__(self, annotator: Annotator, ranges: list[KeyRange]) -> None:
-        self.annotator, self.ranges = annotator, ranges
-        self.notes = Notes(array("I"), [], {}, [])
+    def __init__(self, ranges: tuple[KeyRange, ...]) -> None:
+        self.ranges = ranges
+        self.rows = array("I")
+        self.annotators: list[tuple[Annotator, Notes]] = []
         self._texts: list[str] = []
+        self._encoded: list[bytes] = []
         self._bytes = 0
 
-    def add(self, row: int, key: int, text: str) -> None:
+    def add(self, row: int, key: int, text: str, encoded: bytes) -> None:
         if any(keys.holds(key) for keys in self.ranges):
-            self.notes.rows.append(row)
+            self.rows.append(row)
             self._texts.append(text)
-            self._bytes += len(text)
-            if self._bytes >= COUNT_BYTES:
+            self._encoded.append(encoded)
+            self._bytes += len(encoded)
+            if self._bytes >= BATCH_CHARS:
                 self.look()
 
     def look(self) -> None:
         if self._texts:
-            self.annotator.look(self.notes, self._texts)
-        self._texts, self._bytes = [], 0
+            batch = Batch(self._texts, self._encoded)
+            for annotator, notes in self.annotators:
+                annotator.look(notes, batch)
+        self._texts, self._encoded, self._bytes = [], [], 0
 
 
 class SegmentAnnotations:
@@ -181,19 +185,27 @@ class SegmentAnnotations:
     def __init__(
         self, annotators: Sequence[Annotator], todo: Sequence[tuple[Rule, KeyRange]]
     ) -> None:
-        self.looking: dict[str, _Looking] = {}
+        self.noted: dict[str, tuple[Annotator, Notes]] = {}
+        looking: dict[tuple[KeyRange, ...], _Looking] = {}
         for annotator in annotators:
-            ranges = [keys for rule, keys in todo if rule in annotator.rules]
+            ranges = tuple(dict.fromkeys(keys for rule, keys in todo if rule in annotator.rules))
             if ranges:
-                self.looking |= dict.fromkeys(
-                    (rule.folders for rule in annotator.rules), _Looking(annotator, ranges)
+                seen = looking.setdefault(ranges, _Looking(ranges))
+                seen.annotators.append((annotator, Notes(seen.rows, [], {}, [])))
+                self.noted |= dict.fromkeys(
+                    (rule.folders for rule in annotator.rules), seen.annotators[-1]
                 )
-        self._distinct = list({id(item): item for item in self.looking.values()}.values())
+        self._looking = list(looking.values())
 
-    def add(self, row: int, key: int, text: str) -> None:
-        """Note a document. row: its place in the order of reading."""
-        for item in self._distinct:
-            item.add(row, key, text)
+    def add(self, row: int, key: int, text: str, encoded: bytes) -> None:
+        """Note a document. row: its place in the order of reading; encoded: its text in UTF-8."""
+        for item in self._looking:
+            item.add(row, key, text, encoded)
+
+    def finish(self) -> None:
+        """Note the last documents."""
+        for item in self._looking:
+            item.look()
 
 
 class GroupAnnotations:
@@ -227,16 +239,15 @@ class GroupAnnotations:
         """Write a finished segment. columns: the ledger's; order: [num_docs], reading rows in
         ledger order.
         """
+        annotations.finish()
         ledger = columns["order_key"]
         for (rule, keys), writer, written in zip(
             self._todo, self._writers, self._segments, strict=True
         ):
-            looking = annotations.looking[rule.folders]
-            looking.look()
+            annotator, notes = annotations.noted[rule.folders]
             rows = keys.rows(ledger)
-            looking.notes.digest = columns["digest"][rows]
-            looking.notes.order_key = ledger[rows]
-            counts = looking.annotator.write(writer.path, number, rule, looking.notes, order[rows])
+            notes.digest, notes.order_key = columns["digest"][rows], ledger[rows]
+            counts = annotator.write(writer.path, number, rule, notes, order[rows])
             written.append(
                 SegmentRange(first_row=rows.start, documents=rows.stop - rows.start, **counts)
             )

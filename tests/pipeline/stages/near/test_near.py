@@ -22,6 +22,7 @@ from mixtures.keys import digest_columns, order_keys, text_digest
 from mixtures.rules.near import PRESETS, NearRule
 from mixtures.rules.near_text import fold_point, unspaced_points
 from pipeline.judges.annotators.bands import fold_table, shingle_sets, signatures
+from pipeline.judges.annotators.folding import Batch
 from pipeline.judges.annotators.kernel_arrays import POINTS_A_BYTE
 from pipeline.stages.near.clusters import (
     Clusters,
@@ -97,7 +98,7 @@ def test_no_character_folds_to_more_than_there_is_room_for():
 @settings(max_examples=30)
 def test_signatures_are_those_of_the_naive_rule(rule, texts, repeats):
     texts = [f"{text} {text[::-1]} " * repeats for text in texts]
-    made = signatures(texts, rule)
+    made = signatures(Batch(texts), rule)
     naive = [band_keys_naive(text, rule) for text in texts]
     assert made.exempt.tolist() == [keys is None for keys in naive]
     assert made.bands.tolist() == [keys or [0] * rule.bands for keys in naive]
@@ -115,15 +116,15 @@ def test_a_document_of_many_blocks_of_shingles_has_the_naive_signature():
         f"w{chr(draw.randrange(97, 123))}{chr(draw.randrange(0x4E00, 0x9000))}" for _ in range(3000)
     )
     for rule in (SHORT, SHORT_CHARACTERS):
-        assert signatures([text], rule).bands[0].tolist() == band_keys_naive(text, rule)
+        assert signatures(Batch([text]), rule).bands[0].tolist() == band_keys_naive(text, rule)
 
 
 def test_a_signature_does_not_depend_on_its_batch():
     texts = [*corpus(), "", "two words"]
-    together = signatures(texts, WORDS)
-    alone = np.concatenate([signatures([text], WORDS).bands for text in texts])
+    together = signatures(Batch(texts), WORDS)
+    alone = np.concatenate([signatures(Batch([text]), WORDS).bands for text in texts])
     assert np.array_equal(together.bands, alone)
-    assert signatures([], WORDS).bands.shape == (0, 14)
+    assert signatures(Batch([]), WORDS).bands.shape == (0, 14)
 
 
 def test_nothing_but_the_kernels_imports_numba():
@@ -273,7 +274,9 @@ def searched(
     bounds = np.linspace(0, len(texts), batches + 1).astype(int)
     for batch in range(batches):
         batch_folders.append(folder / f"bands-{batch}")
-        made = signatures([text for _, text in texts[bounds[batch] : bounds[batch + 1]]], rule)
+        made = signatures(
+            Batch([text for _, text in texts[bounds[batch] : bounds[batch + 1]]]), rule
+        )
         write_bands(batch_folders[-1], made, rule, partitions)
     edge_folders = [folder / f"edges-{partition}" for partition in range(partitions)]
     for partition in reversed(range(partitions)):
@@ -428,7 +431,7 @@ def test_exempt_documents_are_never_linked(tmp_path):
 def test_every_verified_edge_has_the_stated_similarity_and_no_other_is_taken():
     texts = corpus()
     rule = SHORT.model_copy(update={"verify": Decimal("0.75")})
-    made = signatures(texts, rule)
+    made = signatures(Batch(texts), rule)
     candidates = edges(
         made.bands.ravel(), np.repeat(np.arange(len(texts)), rule.bands).astype(np.uint64)
     )
