@@ -23,14 +23,16 @@ import pytest
 import recipes
 from mixtures.audit import audit_aligned, audit_mix
 from mixtures.errors import RecipeError, SupplyError
+from mixtures.keys import content_of
 from mixtures.mix.manifest import Manifest
 from mixtures.words import percent_text
 from pipeline.commands.export.html.page import page
+from pipeline.tokens.decoder import Decoder
 from tests.mixtures.recipe.tokenizer.test_request import with_specials
 from tests.pipeline.arms.studies import ARMS, DONORS, make_study, read_rows, texts, write_study
 from tests.pipeline.command_line import fails, passes, run
 from tests.pipeline.corpus import sharded, tokenizer, write_files
-from tests.pipeline.planted import digest, oracles
+from tests.pipeline.planted import digest, oracles, write_list_filter
 from tests.pipeline.tokens.test_families import family
 
 MASKS = {
@@ -187,6 +189,51 @@ def test_the_tokens_around_a_text_are_targets_whatever_its_terms(tmp_path):
     assert not found[starts].any()
     assert found[starts[:-1] + 1].any()
     assert found[ends - 2].any()
+
+
+@pytest.mark.parametrize("name", ["gpt-2", "gpt-neox"])
+def test_terms_are_masked_however_their_letters_are_written(tmp_path, name):
+    """Under a tokenizer that keeps the form of a text and one that composes it, in a source that is
+    repeated and then cut.
+    """
+    write_study(tmp_path)
+    written = [
+        "K\u00f6ln fever",
+        "KO\u0308LN\u2014Fever",
+        "Ko\u0308ln\u00ad\r\nfever",
+        "Koln fever",
+    ]
+    documents = [
+        f"{number} e\u0301 \U0001f9ec {written[number % 4]}, a\u0323\u0301 "
+        + "so on " * (number % 5)
+        for number in range(40)
+    ]
+    shutil.rmtree(tmp_path / "data" / "a")
+    write_files(tmp_path / "data", "a", sharded(documents, 1))
+    (tmp_path / "my.json").write_text(family(name))
+    write_list_filter(tmp_path / "filters", "towns", ["k\u00f6ln fever", "fever"])
+    arms = {"terms": {"remove": "towns", "fill": "mask-terms"}}
+    own: dict[str, Any] = {"tokenizer": {"file": "my.json", "eod": "</s>"}}
+    more: dict[str, Any] = {
+        "sources": {"a": {"weight": 1, "shortfall": {"repeat": 3}}},
+        "budget": {"tokens": 2_500},
+    }
+    made = make_study(write_study(tmp_path, arms=arms, donors={}, **more, **own))
+    assert made["terms"]["sources"][0]["epochs"] > 1
+    mix, filters = tmp_path / "out" / "terms", tmp_path / "filters" / "towns.yaml"
+    options = ["--tokenizer", tmp_path / "my.json", "--workers", "2"]
+    passes("audit", mix, "--filter", filters, *options)
+    tokens = np.fromfile(mix / "tokens.bin", "<u2")
+    starts, lengths = pq.read_table(mix / "mask.parquet").to_pydict().values()
+    ends = np.add(starts, lengths, dtype=np.int64)
+    decoder = Decoder(family(name).encode(), name)
+    masked = decoder.texts(tokens, np.array(starts, np.int64), ends)
+    # a token may reach a little further than its term
+    assert {content_of(one).strip(" ,\u2014").casefold() for one in masked} == {
+        "k\u00f6ln fever",
+        "k\u00f6ln\u2014fever",
+        "k\u00f6ln\u00ad\r\nfever",
+    }
 
 
 def test_terms_of_texts_that_no_ids_spell_are_refused_before_any_work(tmp_path):
