@@ -13,13 +13,15 @@ repeated with a distinct last line. On the same files, with one worker and one t
     nothing    the same command again: what a command takes that finds its mix made
     datatrove  JsonlReader -> MegatronDocumentTokenizer, in the first round
 
-Children count. Nothing is asserted: machines are noisy; trust the ratios of medians. --docs writes
-the table into docs/benchmarks.md.
+Children count. The checkout's modules are compiled first, as those of an installed package are.
+Nothing is asserted: machines are noisy; trust the ratios of medians. --docs writes the table into
+docs/benchmarks.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import compileall
 import datetime
 import io
 import json
@@ -228,6 +230,8 @@ def main() -> None:
     parser.add_argument("--docs", action="store_true")
     options = parser.parse_args()
     tokenizer = options.shared.resolve() / "tokenizers" / "gpt-neox-20b.json"
+    for package in ("annealmix", "mixtures", "pipeline", "recipes"):
+        compileall.compile_dir(DOCS.parents[1] / package, quiet=1)
     with tempfile.TemporaryDirectory(prefix="annealmix-bench-") as name:
         base, found = base_texts(options.shared), {}
         for text in options.text:
