@@ -17,7 +17,7 @@ from mixtures.errors import RecipeError
 from mixtures.recipe.load import load_recipe as load_recipe_file
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.rules.levels import Level
-from mixtures.stream.arms.study import load_study
+from mixtures.stream.arms.study import is_study, load_study
 from mixtures.stream.quotas import Size, sized
 from pipeline.arms.study import StudyRequest
 from pipeline.arms.study import build_study as build_arms
@@ -72,30 +72,39 @@ def plan(
     scale: Fraction | float | str | None = None,
     steps: int | None = None,
     data: Folder | Mapping[str, Folder] | None = None,
+    extract: Folder | Mapping[str, Folder] | None = None,
+    filters: Folder | None = None,
     tokenizer: Folder | None = None,
     store: Folder | None = None,
     out: Folder | None = None,
     workers: int = CLUSTER_WORKERS,
 ) -> BuildPlan:
-    """What a recipe will take and cost, before anything is built.
+    """What a recipe, or a study, will take and cost, before anything is built.
 
     Args:
-        recipe: loaded, or as `load_recipe` takes it. tokens, scale: of a preview in the same
-            proportions; scale is a share of the recipe such as 0.01 or "1/100". steps: as many
-            tokens as so many steps take, of the recipe's batch, sequence and trainer. data: folder
-            whose DATA/SOURCE are probed, or {source: its folder}. tokenizer: the recipe's
-            tokenizer.json. store, out: of the build: is there room on their disks? workers: tasks
-            at a time on a cluster.
+        recipe: loaded, or as `load_recipe` takes it; or a study's YAML file. tokens, scale: of a
+            preview in the same proportions; scale is a share of the recipe such as 0.01 or "1/100".
+            steps: as many tokens as so many steps take, of the recipe's batch, sequence and
+            trainer. data: folder whose DATA/SOURCE are probed, or {source: its folder}. extract:
+            likewise, of some of the files; sizes are then the publishers'. filters: as of
+            `load_recipe`. tokenizer: the recipe's tokenizer.json. store, out: of the build: is
+            there room on their disks, and what does the store hold of a study? workers: tasks at a
+            time on a cluster.
 
     Raises:
         RecipeError: the recipe or the data is not as it must be. InputError: a file is damaged.
     """
-    loaded = load_recipe(recipe, tokenizer=tokenizer)
+    study, file = None, "" if isinstance(recipe, LoadedRecipe) else os.fspath(recipe)
+    if file.endswith((".yaml", ".yml")) and is_study(Path(file)):
+        study = load_study(Path(file), _path(filters), fetcher(_path(tokenizer)))
+    loaded = study.base if study else load_recipe(recipe, filters=filters, tokenizer=tokenizer)
     return plan_build(
         PlanRequest(
             recipe=loaded,
+            study=study,
             size=_size(loaded, tokens, scale, steps),
             data=_data(data),
+            extract=_data(extract),
             tokenizer=_path(tokenizer),
             store=_path(store),
             out=_path(out),

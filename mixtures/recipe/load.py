@@ -236,8 +236,8 @@ class _Reading:
         tree = scan_yaml(read_text(file, shown(file)), shown(file))
         if "arms" in tree.value:
             raise RecipeError(
-                f"{tree.where}: a study, whose arms `annealmix build` makes; where a recipe is"
-                " asked for, name its base"
+                f"{tree.where}: a study, which `annealmix plan` and `build` take; where a recipe"
+                " is asked for, name its base"
             )
         recipe, faults = check(Recipe, tree)
         lock = read_lock(file) if self._honour_lock else None

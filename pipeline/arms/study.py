@@ -15,13 +15,16 @@ stopped. Where the output is a URL, all are sent when the last is whole.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from mixtures.errors import RecipeError, SupplyError
 from mixtures.mix import manifest as manifests
 from mixtures.mix.claims import read_claims, typed
-from mixtures.stream.arms.figures import StudyFigures
+from mixtures.mix.judged import FilterClaim
+from mixtures.stream.arms.figures import Given, StudyFigures
 from mixtures.stream.arms.study import BASE, LoadedStudy
 from mixtures.words import plural
 from mixtures.yaml.disk import shown
@@ -30,9 +33,9 @@ from pipeline.arms.base import Base
 from pipeline.arms.filling import Filler, Filling
 from pipeline.arms.mask import mask_draft, open_masks
 from pipeline.arms.removals import arm_filters, unlike_arms
-from pipeline.arms.slots import find_places, find_slots
+from pipeline.arms.slots import Slots, find_places, find_slots
 from pipeline.arms.writing import write_arms
-from pipeline.build.build import build, judge
+from pipeline.build.build import Judged, build, judge
 from pipeline.build.output import output
 from pipeline.build.request import BuildRequest
 from pipeline.executors.slurm.chain import refuse_busy
@@ -75,25 +78,17 @@ def build_study(
     masks = open_masks(study, request.tokenizer)
     refuse_busy(None, request.out, chain)
     trusted = set() if trusted is None else trusted
-    judged = judge(judged_request(asked), trusted, chain)
-    store = Store(request.store)
+    known = judge_study(asked, trusted, chain)
+    judged, slots, store = known.judged, known.slots, Store(request.store)
+    say(f"{plural(len(slots), 'slot')} of {int(slots.num_tokens.sum()):,} tokens in all arms")
+    for line in (line for one in known.figures for line in one.lines):
+        say(line)
+    if known.faults:
+        raise SupplyError("\n".join(known.faults))
     with store.lock():
-        slots = find_slots(study, judged)
-        say(f"{plural(len(slots), 'slot')} of {int(slots.num_tokens.sum()):,} tokens in all arms")
-        filters = arm_filters(study, judged, slots)
         fillings: dict[str, Filling] = {}
-        fillers = [Filler(study, judged, slots, one) for one in study.filled()]
-        given = [filler.share_out() for filler in fillers]
-        faults = unlike_arms(study, filters)
-        for filler, shared in zip(fillers, given, strict=True):
-            figures = StudyFigures.of(filler.filled, slots.names, shared)
-            for line in figures.lines:
-                say(line)
-            faults += figures.faults(study)
-        if faults:
-            raise SupplyError("\n".join(faults))
-        for filler, shared in zip(fillers, given, strict=True):
-            fillings |= dict.fromkeys(filler.filled.arms, filler.fill(shared))
+        for filler, given in known.shared:
+            fillings |= dict.fromkeys(filler.filled.arms, filler.fill(given))
     folder = request.out / BASE
     local = replace(remote, out=None)  # mixes are sent when all are whole: arms begin as the base
     of_base = replace(request, recipe=study.base, out=folder, told=True, remote=local)
@@ -101,7 +96,7 @@ def build_study(
     with store.lock():
         refuse_busy(request.store if store.writable else None, request.out, chain)
         places, claims = find_places(folder, slots), typed(built, str(folder))
-        base = Base(study, judged, folder, claims, slots, places, fillings, filters, masks)
+        base = Base(study, judged, folder, claims, slots, places, fillings, known.filters, masks)
         _refuse_of_another_base(base, request.out)
         drafts = {arm: _DRAFTS[one.fill] for arm, one in study.study.arms.items()}
         arms = write_arms(base, drafts, request.out, store, request.executor)
@@ -112,12 +107,52 @@ def build_study(
     return found
 
 
-def judged_request(asked: StudyRequest) -> BuildRequest:
-    """What is asked of `pipeline.build.build.judge` for the slots and donors of a study."""
-    study = asked.study
+@dataclass(frozen=True)
+class JudgedStudy:
+    """What is known of a study before any mix of it is written."""
+
+    study: LoadedStudy
+    judged: Judged
+    slots: Slots
+    filters: Mapping[str, FilterClaim]
+    """By arm, what its filter removes."""
+    shared: Sequence[tuple[Filler, Mapping[str, Given]]]
+    """Of arms that share their donors, what each source gives."""
+
+    @cached_property
+    def figures(self) -> list[StudyFigures]:
+        """How slots are filled, of arms that share their donors."""
+        names = self.slots.names
+        return [StudyFigures.of(filler.filled, names, given) for filler, given in self.shared]
+
+    @property
+    def faults(self) -> list[str]:
+        """Why it cannot be built, for people."""
+        donors = [line for one in self.figures for line in one.faults(self.study)]
+        return [*unlike_arms(self.study, self.filters), *donors]
+
+
+def judge_study(
+    asked: StudyRequest, trusted: set[Path], chain: Path | None = None, *, held: bool = False
+) -> JudgedStudy:
+    """Read, judge and select all that a study needs, and share the donors out.
+
+    Args:
+        trusted, chain, held: as of `pipeline.build.build.judge`.
+
+    Raises: as `pipeline.build.build.judge`.
+    """
+    study, request = asked.study, asked.request
     givers = {study.donor_source(name) for name in study.base.recipe.sources}
     below = {name: study.donor_keys(name).high for name in givers}
-    return replace(asked.request, recipe=study.judged, tokenized_to=below)
+    request_of_all = replace(request, recipe=study.judged, tokenized_to=below)
+    judged = judge(request_of_all, trusted, chain, held=held)
+    with Store(request.store).lock():
+        slots = find_slots(study, judged)
+        fillers = [Filler(study, judged, slots, one) for one in study.filled()]
+        shared = [(filler, filler.share_out()) for filler in fillers]
+        filters = arm_filters(study, judged, slots)
+        return JudgedStudy(study, judged, slots, filters, shared)
 
 
 def _refuse_unopened(study: LoadedStudy) -> None:

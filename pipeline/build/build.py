@@ -41,7 +41,7 @@ from pipeline.report import say, size
 from pipeline.stages.eligible import Choice
 from pipeline.stages.score import Score, delete_texts
 from pipeline.stages.select_plan import SelectPlan
-from pipeline.store.store import Store
+from pipeline.store.store import HeldStore, Store
 from pipeline.store.trust import Trust
 
 
@@ -86,20 +86,24 @@ class Judged:
     placebos: Mapping[int, PlaceboClaim]
 
 
-def judge(request: BuildRequest, trusted: set[Path], chain: Path | None = None) -> Judged:
+def judge(
+    request: BuildRequest, trusted: set[Path], chain: Path | None = None, *, held: bool = False
+) -> Judged:
     """Read, judge and select as `build` does, and write no mix; `request.out` is not looked at.
 
     Args:
-        trusted, chain: as of `build`.
+        trusted, chain: as of `build`. held: whether nothing is read but the store; what follows
+            from it alone, a selection, may be made there.
 
-    Raises: as `build`.
+    Raises:
+        LackingError: `held`, and the store lacks something. Else as `build`.
     """
     request.remote.open_store()
-    store = Store(request.store)
+    store = (HeldStore if held else Store)(request.store)
     with store.lock():
         refuse_busy(request.store if store.writable else None, None, chain)
         store.sweep()
-        selected, _ = _Build(request, store, Trust(trusted)).selected()
+        selected, _ = _Build(request, store, Trust(trusted, looking=held)).selected()
         return Judged(selected.plan, selected.choices(request), selected.placebos)
 
 

@@ -102,12 +102,13 @@ def select(shop: Workshop, readings: Readings, near: Found | None) -> Selected:
 def _select_by(shop: Workshop, plan: SelectPlan) -> Selected:
     """Make what the store lacks of a selection; of placebos it knows nothing."""
     plan = plan.placed(shop.store.folder)
-    shop.trust.verify(inputs_of(plan))
     todo = [unit for unit in plan.all_units if not Select.is_done(plan, unit)]
     if todo:
-        shop.store.require_writable("a selection from these sources under these filters")
+        what = "a selection from these sources under these filters"
+        shop.store.require_writable(what, read=False)
+    shop.trust.verify(inputs_of(plan), lasting=bool(todo))
     partitions = [partition for unit in plan.all_units for partition in Select.outputs(plan, unit)]
-    shop.trust.verify(filter(is_done, partitions))
+    shop.trust.verify(filter(is_done, partitions), lasting=bool(todo))
     assert plan.folder is not None
     shop.do(Select, plan.having(todo), plan.folder.name)
     shop.trust.add(partitions)

@@ -141,10 +141,10 @@ def positive(text: str) -> int:
     return number
 
 
-def add_data(command: Options, what: str) -> None:
-    """Add `--data`, read by `data_folders`. what: it does."""
+def add_data(command: Options, what: str, option: str = "--data") -> None:
+    """Add an option whose folders `data_folders` reads. what: it does."""
     command.add_argument(
-        "--data",
+        option,
         type=data_folder,
         action="append",
         default=[],
@@ -156,8 +156,8 @@ def add_data(command: Options, what: str) -> None:
     )
 
 
-def data_folders(options: argparse.Namespace) -> DataFolders:
-    """The folders of `--data`.
+def data_folders(options: argparse.Namespace, option: str = "--data") -> DataFolders:
+    """The folders of an option.
 
     Raises:
         RecipeError: one is given twice.
@@ -165,10 +165,10 @@ def data_folders(options: argparse.Namespace) -> DataFolders:
     from pipeline.inputs.listing import DataFolders
 
     folders: dict[str | None, Place] = {}
-    for name, folder in options.data:
+    for name, folder in getattr(options, option.removeprefix("--")):
         if name in folders:
             raise RecipeError(
-                f"--data {f'{name}=' if name else ''}...: given twice; keep one folder"
+                f"{option} {f'{name}=' if name else ''}...: given twice; keep one folder"
             )
         folders[name] = folder.absolute()
     return DataFolders(

@@ -86,8 +86,10 @@ class DataFolders:
         place = recipe.places[source]
         return self.named.get(definition.name) or (read_place(place) if place else None)
 
-    def refuse_unknown(self, definitions: Iterable[SourceDefinition]) -> None:
-        """Hold the named folders against the definitions that are read.
+    def refuse_unknown(
+        self, definitions: Iterable[SourceDefinition], option: str = "--data"
+    ) -> None:
+        """Hold the named folders against the definitions that are read. option: names them.
 
         Raises:
             RecipeError: one is of a definition that is not.
@@ -96,7 +98,7 @@ class DataFolders:
         for name in self.named:
             if name not in known:
                 raise RecipeError(
-                    f"--data {name}=...: no source definition of the recipe is called so;"
+                    f"{option} {name}=...: no source definition of the recipe is called so;"
                     f" {suggest(name, known)}"
                 )
 

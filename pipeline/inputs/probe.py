@@ -115,19 +115,26 @@ class Probe:
 
     def supply(self, tokenizer: Tokenizer) -> SupplyEstimate:
         """What the whole source is thought to hold."""
+        return self.estimated(self.tokenized(tokenizer))
+
+    def tokenized(self, tokenizer: Tokenizer) -> TokenizedSample:
+        """The documents that were drawn, with the tokens of what is left of them."""
         texts = self.texts
         left = np.array([item.text is not None for item in self.drawn], np.bool_)  # [num_docs]
         num_bytes, num_tokens = np.zeros(len(left)), np.zeros(len(left))
         num_bytes[left] = [len(text.encode()) for text in texts]
         num_tokens[left] = tokenizer.encode(texts)[1]
-        tokenized = TokenizedSample(  # each float64 [num_docs]
+        return TokenizedSample(  # each float64 [num_docs]
             np.array([item.chars for item in self.drawn], np.float64),
             num_bytes,
             num_tokens,
             np.array([item.weight for item in self.drawn], np.float64),
             np.array([item.number for item in self.drawn], np.int64),
         )
-        return estimate_supply(self.parts, self.num_files, self.total_bytes, tokenized, self.basis)
+
+    def estimated(self, sample: TokenizedSample) -> SupplyEstimate:
+        """What the whole source is thought to hold. sample: as `tokenized` makes it."""
+        return estimate_supply(self.parts, self.num_files, self.total_bytes, sample, self.basis)
 
 
 def take_probe(

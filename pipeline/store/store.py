@@ -254,8 +254,11 @@ class Store:
         """
         return os.access(self.folder, os.W_OK | os.X_OK)
 
-    def require_writable(self, lacking: str) -> None:
+    def require_writable(self, lacking: str, *, read: bool = True) -> None:
         """Refuse to go on where something must be made that the store does not hold.
+
+        Args:
+            read: whether inputs must be read for it, and not the store alone.
 
         Raises:
             RecipeError: says that it is read-only, and what it lacks.
@@ -292,3 +295,22 @@ class Store:
             return
         with locked(self.folder / "lock", f"store {self.folder}"):
             yield
+
+
+class LackingError(RecipeError):
+    """A store holds too little for a plan."""
+
+
+class HeldStore(Store):
+    """A store that a plan looks at: what follows from it may be made there, and nothing is read
+    into it.
+    """
+
+    def require_writable(self, lacking: str, *, read: bool = True) -> None:
+        """As of `Store`.
+
+        Raises:
+            LackingError: inputs would have to be read, or it is read-only; says what it lacks.
+        """
+        if read or not self.writable:
+            raise LackingError(f"{self.folder}: lacks {lacking}")

@@ -98,17 +98,16 @@ def assign(slots: Int64s, donors: Mapping[int, int]) -> Pieces:
     ):
         pool.take(length, count)
     left = np.setdiff1d(np.arange(len(slots)), exact, assume_unique=True)
-    rows: list[tuple[int, ...]] = []
+    left = left[np.argsort(-slots[left], kind="stable")]
+    parts = [np.stack([exact, slots[exact], rank[exact], slots[exact]])]
     unfilled = 0
-    for slot in left[np.argsort(-slots[left], kind="stable")].tolist():
-        filled, missing = pool.fill(int(slots[slot]))
-        rows += [(slot, *piece) for piece in filled]
-        unfilled += missing
-    more = np.array(rows, np.int64).reshape(-1, 4).T
-    columns = [
-        np.concatenate([one, other])
-        for one, other in zip((exact, slots[exact], rank[exact], slots[exact]), more, strict=True)
-    ]
+    _, begins = np.unique(-slots[left], return_index=True)
+    for alike in np.split(left, begins[1:]):  # slots of one length, the longest first
+        if len(alike):
+            filled, missing = _filled(pool, alike, int(slots[alike[0]]))
+            parts += filled
+            unfilled += missing
+    columns = np.concatenate(parts, axis=1)
     in_order = np.argsort(columns[0], kind="stable")
     slot, length, rank, kept = (column[in_order].astype(np.int64) for column in columns)
     return Pieces(slot, length, rank, kept, np.zeros_like(slot), unfilled)
@@ -138,6 +137,32 @@ def assign_repeating(slots: Int64s, unused: Mapping[int, int], again: Mapping[in
     return Pieces(slot, length, rank, kept, rounds, int(left.sum()))
 
 
+def _filled(pool: _Pool, slots: Int64s, tokens: int) -> tuple[list[Int64s], int]:
+    """Fill slots of one length that have no donor of it.
+
+    Returns:
+        Rows of slot, length, rank and kept tokens of each piece, [4, num_pieces]; and the tokens
+        that stay empty.
+    """
+    parts: list[Int64s] = []
+    while len(slots):
+        length, first, count = pool.longer(tokens, len(slots))
+        if not count:
+            break
+        ranks = np.arange(first, first + count)
+        parts.append(
+            np.stack([slots[:count], np.full(count, length), ranks, np.full(count, tokens)])
+        )
+        slots = slots[count:]
+    rows: list[tuple[int, ...]] = []
+    unfilled = 0
+    for slot in slots.tolist():
+        pieces, missing = pool.joined(tokens)
+        rows += [(slot, *piece) for piece in pieces]
+        unfilled += missing
+    return [*parts, np.array(rows, np.int64).reshape(-1, 4).T], unfilled
+
+
 class _Pool:
     """The donors that are left, by length."""
 
@@ -163,7 +188,17 @@ class _Pool:
             self._up[at], self._down[at + 1] = at + 1, at
         return rank
 
-    def fill(self, tokens: int) -> tuple[list[tuple[int, int, int]], int]:
+    def longer(self, tokens: int, most: int) -> tuple[int, int, int]:
+        """Use the shortest donors that are longer, of one length and at most so many: that length,
+        the rank of the first, and how many; 0 if none is longer.
+        """
+        at = root(self._up, bisect_left(self._lengths, tokens))
+        if at == len(self._lengths):
+            return 0, 0, 0
+        count = min(most, self._left[at])
+        return self._lengths[at], self._take(at, count), count
+
+    def joined(self, tokens: int) -> tuple[list[tuple[int, int, int]], int]:
         """Fill a slot: (length, rank, kept tokens) of each donor; and the tokens that stay empty,
         since no donor is left.
         """

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -160,15 +161,12 @@ class StudyFigures:
             {giver: one.figures for giver, one in given.items()},
         )
 
-    @property
-    def tokens(self) -> int:
-        """Of all slots."""
-        return sum(row.tokens for row in self.sources.values())
-
-    @property
-    def cut_tokens(self) -> int:
-        """Of `tokens`, those in donors that are cut."""
-        return sum(row.cut_tokens for row in self.sources.values())
+    @cached_property
+    def total(self) -> SlotFigures:
+        """The slots of all sources; `donor_source` is empty."""
+        counts = [name for name in SlotFigures.__dataclass_fields__ if name != "donor_source"]
+        sums = {name: sum(getattr(row, name) for row in self.sources.values()) for name in counts}
+        return SlotFigures("", **sums)
 
     @property
     def lines(self) -> list[str]:
@@ -229,7 +227,8 @@ class StudyFigures:
 
     def _cut(self, study: LoadedStudy) -> Iterator[str]:
         """More in cut donors than the study tolerates."""
-        tolerance, whole, lost = study.study.tolerance, self.tokens, self.cut_tokens
+        tolerance = study.study.tolerance
+        whole, lost = self.total.tokens, self.total.cut_tokens
         if Fraction(lost, max(whole, 1)) <= Fraction(tolerance):
             return
         name, worst = max(self.sources.items(), key=lambda item: item[1].cut_tokens)

@@ -228,6 +228,10 @@ class LoadedStudy:
                 found.setdefault(self._approval(arm), []).append(arm)
         return [Filled(tuple(arms), approval) for approval, arms in found.items()]
 
+    def flagged_by(self, arm: str) -> str:
+        """The label of the filter, undosed, whose hits an arm removes or imitates."""
+        return _imitated(self.filters[arm]).label
+
     def donor_source(self, source: str) -> str:
         """The source that gives the donors of a source's slots."""
         request = self.study.donors.get(source)

@@ -18,6 +18,7 @@ from pipeline.commands.options import (
     positive,
     recipe_of,
     size_of,
+    study_of,
 )
 
 
@@ -31,7 +32,9 @@ def add_plan_options(plan: argparse.ArgumentParser) -> None:
     plan.add_argument(
         "--workers", type=positive, metavar="N", help="tasks at a time on a cluster (64)"
     )
-    add_store_folder(plan, "the build's store: is there room on its disk?")
+    add_store_folder(
+        plan, "the build's store: is there room on its disk; and of a study, what it holds of it"
+    )
     plan.add_argument(
         "--out", type=local_path, metavar="DIR", help="the mix's folder: is there room on its disk?"
     )
@@ -43,7 +46,8 @@ def _plan(options: argparse.Namespace) -> int:
     if options.recipe is None and not options.calibrate:
         listing.show_recipes(as_json=options.json)
         return 0
-    recipe = recipe_of(options) if options.recipe else None
+    study = study_of(options) if options.recipe else None
+    recipe = study.base if study else recipe_of(options) if options.recipe else None
 
     from pipeline import report
     from pipeline.commands.plan import build_plan as planning
@@ -55,8 +59,10 @@ def _plan(options: argparse.Namespace) -> int:
         return 0
     request = planning.PlanRequest(
         recipe=recipe,
+        study=study,
         size=size_of(options, recipe),
         data=data_folders(options),
+        extract=data_folders(options, "--extract"),
         tokenizer=options.tokenizer,
         store=options.store,
         out=options.out,
@@ -70,7 +76,7 @@ def _plan(options: argparse.Namespace) -> int:
         from pipeline.commands.plan import report as plan_report
 
         plan_report.show(build_plan)
-    shortages, refusals = build_plan.plan.shortages, build_plan.refusals
+    shortages, refusals = build_plan.shortages, build_plan.refusals
     for line in [*shortages, *refusals]:
         report.say(f"annealmix: {line}")
     if shortages:
@@ -89,10 +95,19 @@ def add_plan(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "annealmix plan annealing-50b --scale 1/1000",
     )
     plan.add_argument(
-        "recipe", nargs="?", metavar="RECIPE", help="name of a shipped recipe, or a YAML file"
+        "recipe",
+        nargs="?",
+        metavar="RECIPE",
+        help="name of a shipped recipe, or a YAML file, of a study too",
     )
     add_size(plan)
     add_data(plan, "probe the files of DIR/SOURCE instead of taking the publishers' figures")
+    add_data(
+        plan,
+        "probe them likewise for lengths and for what filters remove, and take the publishers'"
+        " sizes, since DIR/SOURCE holds some files of many",
+        "--extract",
+    )
     add_tokenizer(plan, "the recipe's tokenizer.json (needed for a probe)")
     add_plan_options(plan)
     add_json(plan, "the plan as JSON")

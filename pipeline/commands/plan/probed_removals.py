@@ -47,14 +47,11 @@ class ProbedUse:
 
 
 def open_filters(recipe: LoadedRecipe) -> list[ProbedUse]:
-    """The recipe's filters, if the user has brought all of them; else none, since a part of them
-    says little.
+    """The recipe's filters, those that the user has brought.
 
     Raises: as `Filter.open`.
     """
-    if any(item.bundle is None for item in recipe.filters):
-        return []
-    return [ProbedUse(item, _opened(item)) for item in recipe.filters]
+    return [ProbedUse(item, _opened(item)) for item in recipe.filters if item.bundle]
 
 
 def _opened(item: FilterUse) -> Filter:
@@ -69,20 +66,41 @@ def _opened(item: FilterUse) -> Filter:
         return Filter.open(item.definition, bundle.folder, bundle.where)
 
 
+Judged = Sequence[tuple[ProbedUse, Judgement]]
+"""Filters, each with what it says of a sample's texts."""
+
+
+def judge_sample(filters: Sequence[ProbedUse], sample: Probe) -> Judged:
+    """Have filters judge a sample."""
+    texts = sample.texts
+    return [(use, use.opened.judge(texts)) for use in filters]
+
+
+def own_flags(judged: Judged) -> dict[str, npt.NDArray[np.bool_]]:
+    """What each filter flags as it is used, by its label, bool [num_docs]; placebos, which flag
+    nothing of their own, and filters that cannot judge here are left out.
+    """
+    flags = {
+        use.item.label: use.flagged(judgement, use.item.request.level)
+        for use, judgement in judged
+        if not use.item.placebo
+    }
+    return {label: flagged for label, flagged in flags.items() if flagged is not None}
+
+
 def probed_removals(
-    recipe: LoadedRecipe, filters: Sequence[ProbedUse], sample: Probe
+    recipe: LoadedRecipe, judged: Judged, sample: Probe
 ) -> dict[Level | None, Removal]:
     """What is removed of a source by level; None: as the recipe says. Levels that take a classifier
-    which is not there are left out.
+    which is not there are left out; all are where a filter is not brought, since a part of the
+    filters says little.
 
     A dose removes each flagged document with its fraction as the chance, a placebo any document
     with that chance that makes it remove as much text as its filter. Shares are of the text, since
     tokens are what quotas count.
     """
-    if not filters or not sample.weights.sum():
+    if not judged or len(judged) < len(recipe.filters) or not sample.weights.sum():
         return {}
-    texts = sample.texts
-    judged = [(use, use.opened.judge(texts)) for use in filters]
     removals: dict[Level | None, Removal] = {}
     for level in (None, *LEVELS):
         flags = [

@@ -4,13 +4,14 @@ A source is probed once: what was found is kept, figures alone and no text, unde
 that decided it.
 
     $ANNEALMIX_CACHE, else ~/.cache/annealmix
-      probes/KEY.json     {"supply": ..., "removals": {level, or "recipe": ...}}
+      probes/KEY.json     {"supply": ..., "removals": {level, or "recipe": ...}, "documents":
+                          {"num_tokens": [...], "weights": [...], "flags": {filter: [index]}}}
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
@@ -18,17 +19,26 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mixtures.estimates import SupplyEstimate
 from mixtures.plan.removals import Removal
+from mixtures.plan.sampled import SampledDocuments
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.quality.steps import QUALITY_FORMAT, Quality, canonical_quality
 from mixtures.rules.levels import LEVELS, Level
 from mixtures.words import plural
 from pipeline.build.sources.lacking import at_source
-from pipeline.commands.plan.probed_removals import ProbedUse, open_filters, probed_removals
+from pipeline.commands.plan.probed_removals import (
+    ProbedUse,
+    judge_sample,
+    open_filters,
+    own_flags,
+    probed_removals,
+)
 from pipeline.inputs.file import InputFile
 from pipeline.inputs.listing import DataFolders, list_source
-from pipeline.inputs.probe import ProbeSize, take_probe
+from pipeline.inputs.probe import Probe, ProbeSize, take_probe
 from pipeline.inputs.quality.quality import package_versions
 from pipeline.inputs.survey import group_name, grouped
 from pipeline.places.places import default_cache
@@ -39,7 +49,7 @@ from pipeline.store.rules import short_key
 if TYPE_CHECKING:
     from pipeline.tokens.tokenizer import Tokenizer
 
-PROBE_FORMAT = 1  # of the files, and of how estimates are made
+PROBE_FORMAT = 2  # of the files, and of how estimates are made
 LEAST_STEPPED = 1 << 15  # characters of a source that go through quality steps
 
 
@@ -50,22 +60,32 @@ class Probed:
     supply: SupplyEstimate
     removals: dict[Level | None, Removal]
     """By level, as `probed_removals`."""
+    documents: SampledDocuments
+    """That were drawn, and what filters say of them."""
     groups: int
     """Of its files, in an ingest."""
 
 
 def probe_sources(
-    recipe: LoadedRecipe, data: DataFolders, tokenizer: Path | None
+    recipe: LoadedRecipe,
+    data: DataFolders,
+    tokenizer: Path | None,
+    skipped: Container[str] = (),
 ) -> tuple[dict[str, Probed], str | None]:
     """What the files of sources and inserts are thought to hold, and what the filters would remove
     of it; by name, of those that have a folder. And what encodes their texts, if any has.
+
+    Args:
+        skipped: sources that are not probed.
 
     Raises:
         InputError: files are missing or damaged. RecipeError: a filter, a tokenizer or a quality
             step cannot be opened.
     """
     folders = {
-        name: folder for name in recipe.definitions if (folder := data.folder_of(recipe, name))
+        name: folder
+        for name in recipe.definitions
+        if name not in skipped and (folder := data.folder_of(recipe, name))
     }
     if not folders:
         return {}, None
@@ -115,12 +135,21 @@ class _Probing:
                 sample = take_probe(
                     self.recipe.definitions[name], self._quality(name), files, self.size
                 )
-            removals = probed_removals(self.recipe, self.filters, sample)
-            known = sample.supply(self.tokenizer), removals
+            known = self._found(sample)
             with suppress(OSError):  # where nothing can be kept, it is probed again
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 write_whole(kept, _written(*known))
         return Probed(*known, groups)
+
+    def _found(self, sample: Probe) -> _Found:
+        """What a probe's sample tells."""
+        judged, tokenized = judge_sample(self.filters, sample), sample.tokenized(self.tokenizer)
+        left = tokenized.left
+        documents = SampledDocuments(
+            tokenized.num_tokens[left].astype(np.int64), tokenized.weights[left], own_flags(judged)
+        )
+        removals = probed_removals(self.recipe, judged, sample)
+        return sample.estimated(tokenized), removals, documents
 
     def _quality(self, name: str) -> Quality:
         source = self.recipe.recipe.sources.get(name)
@@ -149,12 +178,25 @@ def _filter_key(use: ProbedUse) -> list[Any]:
     return [use.item.canonical(), definition, use.opened.classifier is not None]
 
 
-def _written(supply: SupplyEstimate, removals: dict[Level | None, Removal]) -> bytes:
+_Found = tuple[SupplyEstimate, dict[Level | None, Removal], SampledDocuments]
+
+
+def _written(
+    supply: SupplyEstimate, removals: dict[Level | None, Removal], documents: SampledDocuments
+) -> bytes:
     levels = {level or "recipe": asdict(removal) for level, removal in removals.items()}
-    return json.dumps({"supply": asdict(supply), "removals": levels}, default=str).encode()
+    drawn = {
+        "num_tokens": documents.num_tokens.tolist(),
+        "weights": documents.weights.tolist(),
+        "flags": {
+            label: np.flatnonzero(flagged).tolist() for label, flagged in documents.flags.items()
+        },
+    }
+    found = {"supply": asdict(supply), "removals": levels, "documents": drawn}
+    return json.dumps(found, default=str).encode()
 
 
-def _read(kept: Path) -> tuple[SupplyEstimate, dict[Level | None, Removal]] | None:
+def _read(kept: Path) -> _Found | None:
     """What `_written` wrote; None: nothing is there that could be used."""
     try:
         value = json.loads(kept.read_bytes())
@@ -163,9 +205,17 @@ def _read(kept: Path) -> tuple[SupplyEstimate, dict[Level | None, Removal]] | No
             for level, name in ((None, "recipe"), *zip(LEVELS, LEVELS, strict=True))
             if name in value["removals"]
         }
-        return SupplyEstimate(**value["supply"]), removals
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return SupplyEstimate(**value["supply"]), removals, _documents(value["documents"])
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError):
         return None
+
+
+def _documents(value: Mapping[str, Any]) -> SampledDocuments:
+    num_tokens = np.array(value["num_tokens"], np.int64)
+    flags = {label: np.zeros(len(num_tokens), np.bool_) for label in value["flags"]}
+    for label, flagged in flags.items():
+        flagged[np.array(value["flags"][label], np.int64)] = True
+    return SampledDocuments(num_tokens, np.array(value["weights"], np.float64), flags)
 
 
 def _removal(value: Mapping[str, Any]) -> Removal:

@@ -15,6 +15,7 @@ from mixtures.plan.published import Comparison
 from mixtures.plan.removal_levels import RemovedShare
 from mixtures.words import plural
 from pipeline.commands.plan.build_plan import BuildPlan
+from pipeline.commands.plan.study_report import show_study
 from pipeline.report import Column, Table, count, minutes, print_fit, say, share, size, tell
 
 
@@ -37,6 +38,8 @@ def show(build_plan: BuildPlan) -> None:
     _show_stages(plan.resources)
     _show_arrays(build_plan)
     print_fit(plan.fit)
+    if build_plan.study:
+        show_study(build_plan.study)
     for warning in build_plan.warnings:
         say(f"warning: {warning}")
 

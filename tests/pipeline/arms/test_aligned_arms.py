@@ -374,7 +374,7 @@ def test_a_place_that_another_mix_has_is_refused_before_any_work(study, built, t
 
 
 def test_where_a_recipe_is_asked_for_a_study_is_named_as_one(study):
-    assert "a study, whose arms `annealmix build` makes" in fails(2, "lock", study)
+    assert "a study, which `annealmix plan` and `build` take" in fails(2, "lock", study)
 
 
 def test_every_token_of_an_arm_is_that_of_a_row_of_a_source(study, built):
