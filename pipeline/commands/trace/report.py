@@ -64,10 +64,13 @@ def _print_document(document: TracedDocument) -> None:
 
 
 def _print_masked(runs: Sequence[tuple[int, int]]) -> None:
-    shown = ", ".join(f"{first:,} to {first + count - 1:,}" for first, count in runs[:_SHOWN_RUNS])
+    shown = ", ".join(
+        f"{first:,} to {first + count - 1:,}" if count > 1 else f"{first:,}"
+        for first, count in runs[:_SHOWN_RUNS]
+    )
     more = f" and {len(runs) - _SHOWN_RUNS:,} runs more" if len(runs) > _SHOWN_RUNS else ""
     masked = plural(sum(count for _, count in runs), "token")
-    tell(f"  {masked} are no targets: {shown}{more}, counted from 0 in the document")
+    tell(f"  masked: {masked} of the document, counted from 0: {shown}{more}")
 
 
 def _print_donor(donor: Donor) -> None:
@@ -204,7 +207,7 @@ def print_steps(answer: StepAnswer) -> None:
     )
     if answer.masked is not None:
         share_of = percent_text(answer.masked, answer.tokens, 2)
-        tell(f"{plural(answer.masked, 'token')} of it are no targets, {share_of}%")
+        tell(f"masked of these: {plural(answer.masked, 'token')}, {share_of}%")
     Table(answer.sources, _SOURCE_COLUMNS).print("what was read")
     if answer.label:
         for span in answer.spans or ():
