@@ -10,6 +10,8 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Annotated, Literal
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from mixtures.mix.claim import Claim, Count, Hash, KeysClaim
@@ -306,6 +308,32 @@ class StudyClaim(Claim):
     empty where an older version built the arm."""
 
 
+class ScoredClaim(Claim):
+    """Scores that the classifier of an arm's filter gave to some documents."""
+
+    documents: Count
+    """All of them, each once."""
+    scored: Count
+    """Those that its list escalated; of the others nothing is scored."""
+    deciles: Annotated[list[Count], Field(max_length=11)]
+    """Millionths: the least score, that at each tenth of them, and the largest; empty without
+    one."""
+
+    @classmethod
+    def of(cls, documents: int, scores: npt.NDArray[np.int64]) -> ScoredClaim:
+        """scores: int64 [num_scored], millionths."""
+        ordered = np.sort(scores)
+        at = (len(ordered) - 1) * np.arange(11) // 10 if len(ordered) else np.empty(0, np.int64)
+        return cls(documents=documents, scored=len(scores), deciles=ordered[at].tolist())
+
+
+class ArmScoresClaim(Claim):
+    """Scores of what gave way in an arm, and of what stands there instead."""
+
+    removed: ScoredClaim
+    donors: ScoredClaim
+
+
 class ArmClaim(StudyClaim):
     """An aligned arm of a study."""
 
@@ -321,6 +349,11 @@ class ArmClaim(StudyClaim):
     """Of those, the ones of two tokens or more, which begin with BOS where documents do."""
     windows: Count
     """Stretches of WINDOW_TOKENS tokens of the stream that a slot touches."""
+    lengths: Lengths = Field(default_factory=dict)
+    """Donors as a whole by their length, each at the first of its positions; none where an older
+    version built the arm, which had no scores either."""
+    scores: ArmScoresClaim | None = None
+    """Where the filter has a classifier."""
 
     def given(self, source: str) -> int:
         """Documents that a source gives to slots, whosever they are, beside those of the base."""

@@ -9,12 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.audit.tables.slots import SlotTable
-from mixtures.mix.judged import ArmClaim
+from mixtures.keys import digest_columns
+from mixtures.mix.judged import ArmClaim, ArmScoresClaim
 from mixtures.mix.slots import SLOTS_FILE, slots_schema, windows_touched
 from mixtures.mix.tables import part_hash
 from mixtures.stream.arms.donors import KINDS
 from pipeline.arms.base import Base
 from pipeline.arms.filling import Filling
+from pipeline.arms.scores import arm_scores
 from pipeline.arms.slots import Places
 from pipeline.arms.writing import Draft
 from pipeline.stages.gathering import ledger_segments
@@ -58,7 +60,19 @@ class FilledArm:
             inner_documents=inner_documents,
             inner_begun=inner_begun,
             windows=windows_touched(self.places.first_token, self.places.num_tokens)[0],
+            lengths=slots.lengths,
+            scores=self.scores() if self.base.filters[self.arm].classifier else None,
         )
+
+    def scores(self) -> ArmScoresClaim:
+        """Of what gives way and of donors, by the arm's filter, which has a classifier."""
+        table, base = self.table, self.base
+        donors = {
+            name: digest_columns(table["digest"][table["donor_source"] == name])
+            for name in np.unique(table["donor_source"].astype(str)).tolist()
+        }
+        number, mine = base.study.number(self.arm), base.slots.arms[self.arm]
+        return arm_scores(base.judged, base.slots, mine, donors, number)
 
     def runs(self) -> Int64s:
         """As `RUNS_FILE` has them."""

@@ -13,7 +13,7 @@ import polars as pl
 from mixtures.diff.compare import KEY
 from mixtures.rules.filter_definition import MILLION
 from pipeline.lookup.selection import MixFilter, MixStore
-from pipeline.stages.eligible import Choice, read_kept, score_column
+from pipeline.stages.eligible import scored_documents
 
 SCORE_EDGES: list[int] = [
     0,
@@ -40,8 +40,8 @@ def score_counts(mix: MixStore, number: int, digest: npt.NDArray[np.uint64]) -> 
     wanted = pl.DataFrame({name: digest[:, half] for half, name in enumerate(KEY)})
     for choice in mix.choices.values():
         if number < choice.eligible.filters:  # else an insert
-            for table in _tables(choice, score_column(number)):
-                found = wanted.join(table, on=KEY)
+            for scored in scored_documents(choice, number):
+                found = wanted.join(_frame(*scored), on=KEY)
                 counts += by_edges(found["score"].to_numpy())
     return counts
 
@@ -51,20 +51,6 @@ def by_edges(scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
     escalated, lies below all. scores: millionths [num_docs].
     """
     return np.histogram(np.asarray(scores, np.int64), SCORE_EDGES)[0]
-
-
-def _tables(choice: Choice, prefix: str) -> Iterator[pl.DataFrame]:
-    """Digests and scores of what can be in the mix and of what is removed, by partition."""
-    for partition in range(len(choice.eligible.tables)):
-        yield _frame(
-            read_kept(choice.eligible, "digest", partition),
-            read_kept(choice.eligible, "score", partition, prefix),
-        )
-        if choice.eligible.reasons:
-            yield _frame(
-                choice.eligible.removed_column("digest", partition),
-                choice.eligible.removed_column("score", partition, prefix),
-            )
 
 
 def _frame(digest: npt.NDArray[Any], score: npt.NDArray[Any]) -> pl.DataFrame:

@@ -25,6 +25,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import TypeAdapter
 
 from mixtures.audit.recipe import read_definition, require_recipe
@@ -285,6 +287,12 @@ class MixStore:
         ]
         theirs = [(strand.documents, strand.tokens) for strand in taken.strands]
         _require(mine == theirs, self.store.folder, name)
+
+    def lacks(self, name: str, digest: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+        """Which removed documents of a source the mix lacks: all, but of an arm whose study has
+        other filters, too. bool [num_docs]; digest: uint64 [num_docs, 2].
+        """
+        return np.ones(len(digest), np.bool_)
 
     def removed(self, name: str) -> list[int]:
         """Of each partition, how many documents filters keep out of the mix (`Choice.removed`)."""

@@ -14,7 +14,7 @@ the third; for a placebo, `spared` beside the first.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -327,6 +327,20 @@ def read_kept(eligible: Eligible, name: str, partition: int, prefix: str = "") -
     return read_column(
         partition_folder(eligible.folder, partition), name, f"{eligible.name}.{prefix}"
     )
+
+
+def scored_documents(
+    choice: Choice, number: int
+) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
+    """Digests, uint64 [num_docs, 2], and scores of a filter, millionths [num_docs], -1 without one,
+    of what can be in the mix and of what is removed, by partition.
+    """
+    eligible, prefix = choice.eligible, score_column(number)
+    columns: list[Callable[[str, int, str], npt.NDArray[Any]]] = [partial(read_kept, eligible)]
+    columns += [eligible.removed_column] if eligible.reasons else []
+    for partition in range(len(eligible.tables)):
+        for column in columns:
+            yield column("digest", partition, ""), column("score", partition, prefix)
 
 
 def last_key(choice: Choice) -> int:

@@ -13,6 +13,7 @@ import pytest
 
 import recipes
 from tests.browser.chromium import Browser, browser, find
+from tests.pipeline.arms.studies import ARMS, make_study, write_study
 from tests.pipeline.command_line import passes
 
 pytestmark = pytest.mark.browser
@@ -62,7 +63,7 @@ CONTRASTS = """
 """Contrasts of all texts to what is behind them, each once."""
 FILTERED = "filters: [control-lists]\nnear: words\n"
 WITHOUT = "filters: [{name: biology, terms: biology.txt, threshold: 1}]\n"
-PAGES = ["mix", "pair"]
+PAGES = ["mix", "pair", "arm"]
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +85,11 @@ def made(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pa
     mix = ("export", folder / "mix", "--html", pages["mix"], "--tokenizer", tokenizer)
     passes(*mix, *store)
     passes("diff", folder / "mix", folder / "without", "--html", pages["pair"], *store)
+    (folder / "study").mkdir()
+    study = write_study(folder / "study", arms={"weak": {**ARMS["weak"], "fill": "approved"}})
+    make_study(study)
+    arm = ("export", folder / "study" / "out" / "weak", "--html", pages["arm"])
+    passes(*arm, "--store", folder / "study" / "store")
     return pages
 
 

@@ -30,7 +30,9 @@ from mixtures.mix.claims import Claims
 from mixtures.mix.judged import ArmClaim, DonorClaim, RepeatedClaim, SlotClaim
 from mixtures.mix.slots import OF_BASE, SLOTS_FILE, slots_schema, windows_touched
 from mixtures.mix.tables import Columns, from_arrow, part_hash
+from mixtures.rules.filter_definition import MILLION
 from mixtures.stream.arms.donors import KINDS, Fill
+from mixtures.stream.placebo import by_class
 from mixtures.words import plural
 
 Int64s = npt.NDArray[np.int64]
@@ -235,6 +237,13 @@ class SlotTable:
             )
         return found
 
+    @property
+    def lengths(self) -> dict[str, int]:
+        """Donors as a whole by the least tokens of their class of length."""
+        lengths, counts = np.unique(self.once["donor_tokens"], return_counts=True)
+        by_length = dict(zip(lengths.tolist(), counts.tolist(), strict=True))
+        return {str(least): count for least, count in by_class(by_length).items()}
+
     def inner_counts(self) -> tuple[int, int]:
         """Donors that stand behind another, at every position, and those of them that begin with
         BOS where documents do.
@@ -381,9 +390,32 @@ class Slots:
         for name, donors in arm.donors.items():
             if found[name] != donors:
                 yield f"{name}: gives {found[name].as_json()}, the manifest says {donors.as_json()}"
+        if arm.lengths and arm.lengths != table.lengths:
+            yield f"donors have lengths {table.lengths}, the manifest says {arm.lengths}"
+        yield from self._scores()
         counts = table.inner_counts()
         if counts != (arm.inner_documents, arm.inner_begun):
             yield f"{counts} donors stand behind others, and begin; the manifest says otherwise"
+
+    def _scores(self) -> Iterator[str]:
+        """What is said of scores fits what is said of slots and the filter."""
+        if (said := self._arm.scores) is None:
+            return
+        (item,) = self._claims.filters
+        for name, one, documents in (
+            ("removed", said.removed, sum(source.slots for source in self._arm.sources.values())),
+            ("donors", said.donors, len(np.unique(self._table.digests, axis=0))),
+        ):
+            if one.documents != documents or one.scored > documents:
+                yield f"{name}: scores of {one.documents:,} documents, there are {documents:,}"
+            if len(one.deciles) != 11 * bool(one.scored) or one.deciles != sorted(one.deciles):
+                yield f"{name}: scores are no deciles of {one.scored:,}"
+        above = int(Decimal(item.classifier.threshold) * MILLION) if item.classifier else None
+        least = min(said.removed.deciles, default=MILLION + 1)
+        if above is None or not (
+            item.placebo or (said.removed.scored == said.removed.documents and least > above)
+        ):
+            yield "removed: documents without a score above the filter's threshold"
 
     def _origins(self) -> Iterator[str]:
         """Donors have keys that the base does not use, or are repeats of the base, and that no

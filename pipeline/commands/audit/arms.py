@@ -146,6 +146,9 @@ class StoredSlots:
         keys = {name: stretch.hex() for name, stretch in arm.filling.keys.items() if name in said}
         if said != keys:
             yield f"donors have keys {keys} by the study, the manifest says {said}"
+        scores = due.scores() if claims.arm.scores else None
+        if scores != claims.arm.scores:
+            yield f"scores are {scores} in the store, the manifest says {claims.arm.scores}"
         count, rows = len(due.table["position"]), len(held["position"])
         if rows != count:
             yield f"{SLOTS_FILE}: {plural(rows, 'row')}, the rule makes {count:,}"

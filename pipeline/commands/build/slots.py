@@ -1,11 +1,12 @@
-"""What a build prints of an arm of a study: its slots, or what is masked."""
+"""What a build prints of an arm of a study, and its page shows: its slots, or what is masked."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from mixtures.mix.claims import Claims
-from mixtures.mix.judged import WINDOW_TOKENS, ArmClaim, MaskClaim
+from mixtures.mix.judged import WINDOW_TOKENS, ArmClaim, MaskClaim, ScoredClaim
+from mixtures.rules.filter_definition import MILLION
 from mixtures.words import percent_text, plural
 from pipeline.report import Column, Table, count, say
 
@@ -40,40 +41,118 @@ _SLOT_COLUMNS = (
 )
 
 
-def print_slots(arm: ArmClaim, claims: Claims) -> None:
-    """Print what an aligned arm differs by from its base: slots by source, how they are filled, and
-    how much of the stream they touch.
-    """
+def slot_table(arm: ArmClaim) -> Table:
+    """Slots by source, how they are filled, and what each source gives."""
     rows = [
         _SlotRow(source=name, **one.model_dump(), given=arm.given(name))
         for name, one in arm.sources.items()
     ]
     sums = [sum(getattr(row, name) for row in rows) for name in _SlotRow._fields[1:]]
-    Table([*rows, _SlotRow._make(["total", *sums])], _SLOT_COLUMNS).print(
-        f"slots of {arm.arm}, by the source of the removed document"
-    )
+    return Table([*rows, _SlotRow._make(["total", *sums])], _SLOT_COLUMNS)
+
+
+class _ScoreRow(NamedTuple):
+    """Documents and their scores, as `ScoredClaim` has them."""
+
+    what: str
+    said: ScoredClaim
+
+
+def _decile(at: int) -> Column:
+    names = {0: "least", 10: "largest"}
+
+    def score(row: _ScoreRow) -> str:
+        return f"{row.said.deciles[at] / MILLION:.4f}" if row.said.scored else "-"
+
+    return Column(names.get(at, f"{10 * at}%"), score)
+
+
+_SCORE_COLUMNS = (
+    Column("", "what"),
+    Column("documents", lambda row: row.said.documents, count),
+    Column("scored", lambda row: row.said.scored, count),
+    *map(_decile, range(11)),
+)
+
+
+def score_table(arm: ArmClaim) -> Table | None:
+    """Deciles of the scores of what gave way and of donors; None without a classifier."""
+    if arm.scores is None:
+        return None
+    rows = (("removed", arm.scores.removed), ("donors", arm.scores.donors))
+    return Table([_ScoreRow(*row) for row in rows], _SCORE_COLUMNS)
+
+
+SCORES_TITLE = "scores of removed documents and of donors, by tenths of those that have one"
+
+
+def print_slots(arm: ArmClaim, claims: Claims) -> None:
+    """Print what an aligned arm differs by from its base: slots by source, how they are filled, by
+    which scores donors differ from what they replace, and how much of the stream slots touch.
+    """
+    slot_table(arm).print(f"slots of {arm.arm}, by the source of the removed document")
+    if scores := score_table(arm):
+        scores.print(SCORES_TITLE)
+    for line in slot_notes(arm, claims):
+        say(line)
+
+
+def slot_notes(arm: ArmClaim, claims: Claims) -> list[str]:
+    """Sentences on repeats among the donors, and on how much of the stream slots touch."""
+    lines = []
     for name, donors in arm.donors.items():
         if (again := donors.repeated) is not None:
             share = percent_text(again.tokens, donors.tokens, 2)
-            say(
+            lines.append(
                 f"approved documents of {name}: {donors.documents:,} unused,"
                 f" {again.base_documents:,} of the base; {share}% of the tokens in"
                 f" {plural(again.places, 'repeat')}, at most {again.most:,} places of one"
             )
-    _print_windows("slots", arm.windows, claims)
+    return [*lines, _windows("slots", arm.windows, claims)]
 
 
 def print_mask(mask: MaskClaim, claims: Claims) -> None:
     """Print how much of a masked arm is no target."""
+    for line in mask_notes(mask, claims):
+        say(line)
+
+
+def mask_notes(mask: MaskClaim, claims: Claims) -> list[str]:
+    """Sentences on how much of a masked arm is no target, and of how much of the stream."""
     share = percent_text(mask.tokens, claims.total_tokens, 4)
-    say(f"masked: {mask.tokens:,} tokens are no targets, {share}% of the mix")
-    _print_windows(
-        "masked documents" if mask.fill == "mask" else "masked terms", mask.windows, claims
-    )
-    say(mask.shares.told(f"{WINDOW_TOKENS:,} tokens", WINDOW_TOKENS))
+    what = "masked documents" if mask.fill == "mask" else "masked terms"
+    return [
+        f"masked: {mask.tokens:,} tokens are no targets, {share}% of the mix",
+        _windows(what, mask.windows, claims),
+        mask.shares.told(f"{WINDOW_TOKENS:,} tokens", WINDOW_TOKENS),
+    ]
 
 
-def _print_windows(what: str, windows: int, claims: Claims) -> None:
+class _MaskRow(NamedTuple):
+    """What is masked of a source, as `MaskedClaim` has it."""
+
+    source: str
+    documents: int
+    positions: int
+    tokens: int
+
+
+_MASK_COLUMNS = (
+    Column("source", "source"),
+    Column("flagged documents", "documents", count),
+    Column("at places", "positions", count),
+    Column("tokens that are no targets", "tokens", count),
+)
+
+
+def mask_table(mask: MaskClaim) -> Table:
+    """What is masked, by source."""
+    rows = [_MaskRow(source=name, **one.model_dump()) for name, one in mask.sources.items()]
+    sums = [sum(getattr(row, name) for row in rows) for name in _MaskRow._fields[1:]]
+    return Table([*rows, _MaskRow._make(["total", *sums])], _MASK_COLUMNS)
+
+
+def _windows(what: str, windows: int, claims: Claims) -> str:
     total = -(-claims.total_tokens // WINDOW_TOKENS)
     share = percent_text(windows, total, 2)
-    say(f"{what} touch {windows:,} of {total:,} stretches of {WINDOW_TOKENS:,} tokens, {share}%")
+    return f"{what} touch {windows:,} of {total:,} stretches of {WINDOW_TOKENS:,} tokens, {share}%"

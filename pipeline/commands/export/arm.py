@@ -4,9 +4,21 @@ plain text, and names in them are those of the manifest, unescaped.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from mixtures.mix.claims import Claims
 from mixtures.mix.judged import ArmClaim, MaskClaim
 from mixtures.words import percent_text, plural
+from pipeline.commands.build.slots import (
+    SCORES_TITLE,
+    mask_notes,
+    mask_table,
+    score_table,
+    slot_notes,
+    slot_table,
+)
+from pipeline.commands.page.elements import Table
+from pipeline.report import printable
 
 FILLS = {
     "fresh": "unused documents",
@@ -25,6 +37,35 @@ def arm_steps(claims: Claims) -> list[str]:
         f" {claims.filters[0].label} flags there."
     )
     return [base, _filled(claims.arm) if claims.arm else _masked(claims, claims.mask)]
+
+
+class ArmSection(NamedTuple):
+    """What the page of an arm shows of it."""
+
+    steps: list[str]
+    table: Table
+    """Slots, or what is masked, by source."""
+    notes: list[str]
+    scores: Table | None
+    scores_title: str
+
+
+def arm_section(claims: Claims) -> ArmSection | None:
+    """What the page of an arm shows of it; None of another mix."""
+    steps = [printable(step) for step in arm_steps(claims)]
+    if (arm := claims.arm) is not None:
+        scored = score_table(arm)
+        return ArmSection(
+            steps,
+            Table.of(slot_table(arm), total=True),
+            list(map(printable, slot_notes(arm, claims))),
+            Table.of(scored) if scored else None,
+            SCORES_TITLE,
+        )
+    if (mask := claims.mask) is None:
+        return None
+    table = Table.of(mask_table(mask), total=True)
+    return ArmSection(steps, table, list(map(printable, mask_notes(mask, claims))), None, "")
 
 
 def _filled(arm: ArmClaim) -> str:

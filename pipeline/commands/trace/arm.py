@@ -128,11 +128,19 @@ class ArmStore(MixStore):
         """Number of the slot of a removed document, among those of all arms; None if this arm does
         not remove it.
         """
-        if source not in self.slots.names:
+        halves = digest_columns(digest)
+        if not self.lacks(source, halves)[0]:
             return None
-        number = np.array([self.slots.names.index(source)])
-        slot = int(self.slot_index.of(digest_columns(digest), number)[0])
-        return slot if slot >= 0 and self.mine[slot] else None
+        return int(self.slot_index.of(halves, np.array([self.slots.names.index(source)]))[0])
+
+    def lacks(self, name: str, digest: npt.NDArray[np.uint64]) -> Bools:
+        """Which documents that a filter of the study removes give way in this arm: bool
+        [num_docs]. digest: uint64 [num_docs, 2].
+        """
+        if name not in self.slots.names or not len(self.mine):
+            return np.zeros(len(digest), np.bool_)
+        slot = self.slot_index.of(digest, np.full(len(digest), self.slots.names.index(name)))
+        return (slot >= 0) & self.mine[slot]
 
     def _require_taken(self, name: str, taken: Choice) -> None:
         """It is no mix of its own."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from mixtures.audit.portrait import Portrait
@@ -57,13 +59,16 @@ def length_rows(portrait: Portrait, number: int) -> list[Row]:
     return histogram_rows(edges.tolist(), documents.tolist(), tokens.tolist())
 
 
-def removed_rows(item: FilterClaim) -> list[Row]:
+def removed_rows(item: FilterClaim, donors: Mapping[str, int]) -> list[Row]:
     """Rows of a filter's histogram, in percent of its documents by length: as bars (`documents`)
-    what it removed, as a line (`tokens`, 0 without one) what it imitates.
+    what it removed, as a line (`tokens`, 0 without one) who stands in its place in an aligned arm,
+    or what it imitates.
+
+    donors: those by length, as `Lengths`; none of another mix.
     """
     bars = {int(least): number for least, number in item.lengths.items()}
-    imitated = item.matched.lengths if item.matched else {}
-    line = {int(least): number for least, number in imitated.items()}
+    other = donors or (item.matched.lengths if item.matched else {})
+    line = {int(least): number for least, number in other.items()}
     if not bars and not line:
         return []
     edges = [min([*bars, *line])]

@@ -19,6 +19,7 @@ from pipeline.commands.build.report import (
     removal_table,
 )
 from pipeline.commands.destination import refuse_file
+from pipeline.commands.export.arm import arm_section
 from pipeline.commands.export.html import bars, curves, figures
 from pipeline.commands.export.html.samples import removed, sampled, scores
 from pipeline.commands.page.elements import (
@@ -115,6 +116,7 @@ def _sections(mix: Path, claims: Claims, portrait: Portrait) -> dict[str, object
         "fates": figures.used_fates(claims),
         "filter_table": _filter_table(claims),
         "placebo_table": _placebo_table(claims),
+        "arm": arm_section(claims),
         "removed_by": [
             {"name": printable(item.label), "placebo": item.placebo} for item in claims.filters
         ],
@@ -137,6 +139,7 @@ def _sections(mix: Path, claims: Claims, portrait: Portrait) -> dict[str, object
 _SECTIONS = {
     "sources": "What it is made of",
     "rows": "What became of every row",
+    "arm": "What differs from the base",
     "stream": "Evenly along the stream",
     "lengths": "Document lengths",
     "scores": "Scores and threshold",
@@ -168,6 +171,7 @@ def _contents(claims: Claims, *, stored: bool, sampled: bool) -> dict[str, objec
     }
     absent = {name: words for name, words in missing.items() if words}
     left = {*absent, *(() if stored or sampled else ("documents",))}
+    left |= set() if claims.study else {"arm"}
     return {
         "shown": {name: title for name, title in _SECTIONS.items() if name not in left},
         "absent": list(absent.values()),

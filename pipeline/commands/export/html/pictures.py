@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
@@ -29,7 +29,8 @@ def pictures(claims: Claims, portrait: Portrait, scores: Sequence[Scores]) -> di
             for number in figures.pictured(claims)
         ],
         "removed_charts": [
-            Markup(_removed(item, number)) for number, item in enumerate(claims.filters)
+            Markup(_removed(item, number, claims.arm.lengths if claims.arm else {}))
+            for number, item in enumerate(claims.filters)
         ],
         "score_charts": [Markup(_scores(found, number)) for number, found in enumerate(scores)],
     }
@@ -58,8 +59,8 @@ def _lengths(claims: Claims, portrait: Portrait, longest: int, number: int) -> s
     )
 
 
-def _removed(item: FilterClaim, number: int) -> str:
-    rows = curves.removed_rows(item)
+def _removed(item: FilterClaim, number: int, donors: Mapping[str, int]) -> str:
+    rows = curves.removed_rows(item, donors)
     title = f"Documents that {printable(item.label)} removed, by length"
     longest = int(rows[-1]["high"]) if rows else 2
     return charts.lengths(rows, longest, "var(--filter)", f"removed{number}", title)

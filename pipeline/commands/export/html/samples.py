@@ -21,7 +21,6 @@ from pipeline.lookup.text import Texts
 
 if TYPE_CHECKING:  # what reads a store costs seconds to import, and most pages have none
     from pipeline.lookup.selection import MixFilter, MixStore
-    from pipeline.stages.eligible import Choice
 
 SHOWN_CHARS = 600
 DIGEST_DIGITS = 8
@@ -79,7 +78,7 @@ def removed(mix: MixStore, samples: int) -> dict[str, list[Removed]]:
     """Of each source, those with the lowest order keys that are contaminated or that filters
     remove, then near-copies.
     """
-    by_source = {name: list(_removed_of(choice, samples)) for name, choice in mix.choices.items()}
+    by_source = {name: list(_removed_of(mix, name, samples)) for name in mix.choices}
     for source, document in _near_copies(mix):
         documents = by_source.setdefault(source, [])
         if sum(item.reason.startswith(NEAR) for item in documents) < samples:
@@ -87,19 +86,26 @@ def removed(mix: MixStore, samples: int) -> dict[str, list[Removed]]:
     return {name: documents for name, documents in by_source.items() if documents}
 
 
-def _removed_of(choice: Choice, samples: int) -> Iterator[Removed]:
-    reasons, wanted = choice.eligible.reasons, samples
+def _removed_of(mix: MixStore, source: str, samples: int) -> Iterator[Removed]:
+    choice, wanted = mix.choices[source], samples
+    reasons = choice.eligible.reasons
+    before = len(reasons) - choice.eligible.filters  # reasons that are no filters
+    asked = {
+        **dict(enumerate(reasons[:before])),
+        **{before + at: f"filter {own.rule.label}" for at, own in mix.own_filters.items()},
+    }
     for partition, count in enumerate(choice.removed()):
-        take = min(count, wanted)
-        if take:
-            columns = (
-                choice.eligible.removed_column(name, partition)[:take]
-                for name in ("digest", "num_tokens", "verdicts")
-            )
-            for digest, num_tokens, verdicts in zip(*columns, strict=True):
-                why = [reason for bit, reason in enumerate(reasons) if int(verdicts) >> bit & 1]
-                yield Removed(_digits(digest), int(num_tokens), ", ".join(why))
-            wanted -= take
+        if not wanted:
+            return
+        columns = [
+            np.asarray(choice.eligible.removed_column(name, partition)[:count])
+            for name in ("digest", "num_tokens", "verdicts")
+        ]
+        lacked = np.flatnonzero(mix.lacks(source, columns[0]))[:wanted]
+        for digest, num_tokens, verdicts in zip(*(one[lacked] for one in columns), strict=True):
+            why = [reason for bit, reason in asked.items() if int(verdicts) >> bit & 1]
+            yield Removed(_digits(digest), int(num_tokens), ", ".join(why))
+        wanted -= len(lacked)
 
 
 def _near_copies(mix: MixStore) -> Iterator[tuple[str, Removed]]:
@@ -153,7 +159,7 @@ def _scores(mix: MixStore, number: int, above: int, item: MixFilter) -> Scores:
 
     kept, gone = np.zeros((2, len(SCORE_EDGES) - 1), np.int64)
     prefix = score_column(number)
-    for choice in mix.choices.values():
+    for name, choice in mix.choices.items():
         if number >= choice.eligible.filters:  # an insert
             continue
         for run in choice.first_epoch:
@@ -161,6 +167,9 @@ def _scores(mix: MixStore, number: int, above: int, item: MixFilter) -> Scores:
             kept += by_edges(scored[: run.documents])
         for partition, count in enumerate(choice.removed()):
             if count:
-                scored = choice.eligible.removed_column("score", partition, prefix)
-                gone += by_edges(scored[:count])
+                scored = choice.eligible.removed_column("score", partition, prefix)[:count]
+                digest = np.asarray(choice.eligible.removed_column("digest", partition)[:count])
+                lacked = mix.lacks(name, digest)
+                gone += by_edges(scored[lacked])
+                kept += by_edges(scored[~lacked])
     return Scores(item.rule.label, above, SCORE_EDGES, kept.tolist(), gone.tolist())
