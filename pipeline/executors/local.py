@@ -66,12 +66,13 @@ class LocalExecutor:
     workers: int | None = None
     tasks: int | None = None
 
-    def get_ready(self) -> None:
+    def get_ready(self, tokenizer: Path | None) -> None:
         """Begin what workers are forked from, if there may be several: a caller that knows that
-        there is work goes on meanwhile with what it must know to plan it.
+        there is work goes on meanwhile with what it must know to plan it. tokenizer: see
+        `begin_server`.
         """
         if (self.workers or cores()) > 1 and self.tasks != 1:
-            begin_server()
+            begin_server(tokenizer)
 
     def execute(self, stage: StageClass, plan: Plan[Any], folder: Path) -> None:
         """Freeze a plan in `folder` and do all of its units.

@@ -35,8 +35,9 @@ from mixtures.errors import (
     SupplyError,
 )
 from pipeline.executors.stage import MODULES
+from pipeline.tokens.preloaded import FILE
 
-IMPORTED = ["pipeline.executors.local", *MODULES.values()]
+IMPORTED = ["pipeline.executors.local", *MODULES.values(), "pipeline.tokens.preloaded"]
 END_SECONDS = 5  # an idle worker that does not end by then is killed
 # Python obeys a signal that comes just before it waits, or to another thread, only when it has
 # waited
@@ -46,16 +47,22 @@ STOPPED_SECONDS = 3  # a worker that is stopped for so long is named
 Task = Callable[[int], None]
 
 
-def begin_server() -> None:
+def begin_server(tokenizer: Path | None = None) -> None:
     """Have the server that workers are forked from start in the background, if there is none yet:
     what it imports takes a core half a second.
+
+    Args:
+        tokenizer: the file of one that workers will need, loaded once for all of them.
     """
     multiprocessing.get_context("forkserver").set_forkserver_preload(IMPORTED)
     resource_tracker.ensure_running()  # which unblocks signals when it is begun
     previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the caller obeys it
+    if tokenizer:
+        os.environ[FILE] = str(tokenizer)
     try:
         forkserver.ensure_running()
     finally:
+        os.environ.pop(FILE, None)
         signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 
 

@@ -96,8 +96,17 @@ ENGINES: dict[EngineName, type[Fastokens] | type[Reference]] = {
 }
 
 
+_preloaded: dict[bytes, Engine] = {}
+"""Of fastokens, by the content of the tokenizer.json; in a worker, as its server left it."""
+
+
+def preload(content: bytes) -> None:
+    """Load a tokenizer into fastokens, for processes that are forked from this one."""
+    _preloaded[content] = open_engine("fastokens", content)
+
+
 def open_engine(name: EngineName, content: bytes) -> Engine:
-    """Import the library and load the tokenizer into it.
+    """Import the library and load the tokenizer into it, unless that was done before a fork.
 
     Args:
         content: of a tokenizer.json.
@@ -110,6 +119,8 @@ def open_engine(name: EngineName, content: bytes) -> Engine:
     # one a core.
     os.environ["RAYON_NUM_THREADS"] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    if name == "fastokens" and content in _preloaded:
+        return _preloaded[content]
     return ENGINES[name](content)
 
 

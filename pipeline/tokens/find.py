@@ -53,6 +53,12 @@ def find_tokenizer(definition: TokenizerDefinition, file: Path | None = None) ->
     )
 
 
+def likely_file(definition: TokenizerDefinition, file: Path | None = None) -> Path | None:
+    """The file that `find_tokenizer` will look at, if it is on this machine; nothing is read."""
+    places = _local_places(definition) if file is None else iter([file])
+    return next(filter(Path.is_file, places), None)
+
+
 def fetcher(file: Path | None = None) -> FetchTokenizer:
     """Brings tokenizers of the hub for `mixtures.recipe.load.load_recipe`.
 

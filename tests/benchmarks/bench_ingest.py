@@ -153,12 +153,12 @@ class Corpus:
         """One round."""
         shutil.rmtree(self.folder / "store", ignore_errors=True)
         data, tokenizer = str(self.folder / "data"), str(self.tokenizer)
-        seconds, self.peak, _ = run(self._build("first"))
+        seconds, self.peak, _ = run(self.build("first"))
         self._note("build", seconds)
         alone = [sys.executable, str(self.folder / "tokenizer.py"), data, tokenizer]
         self._note("tokenizer", float(run(alone)[2]))
-        self._note("second", run(self._build("second"))[0])
-        self._note("nothing", run(self._build("second"))[0])
+        self._note("second", run(self.build("second"))[0])
+        self._note("nothing", run(self.build("second"))[0])
         for mix in ("first", "second"):
             shutil.rmtree(self.folder / mix)
         if datatrove:
@@ -167,9 +167,10 @@ class Corpus:
             self._note("datatrove", run(stock)[0])
             shutil.rmtree(out)
 
-    def _build(self, mix: str) -> list[str]:
+    def build(self, mix: str, workers: int = 1) -> list[str]:
+        """The command that builds a mix."""
         words = [sys.executable, "-m", "annealmix", "build", str(self.folder / f"{mix}.yaml")]
-        words += ["--data", str(self.folder / "data"), "--workers", "1"]
+        words += ["--data", str(self.folder / "data"), "--workers", str(workers)]
         words += ["--store", str(self.folder / "store"), "--tokenizer", str(self.tokenizer)]
         return [*words, "--out", str(self.folder / mix)]
 
@@ -200,13 +201,13 @@ def table(found: dict[str, Corpus]) -> str:
 _WHOLE = ("build", "tokenizer", "datatrove")  # which go over all of the text
 
 
-def write_docs(content: str) -> None:
-    """Put the table between the marks of docs/benchmarks.md."""
+def write_docs(script: str, content: str) -> None:
+    """Put a script's table between its marks in docs/benchmarks.md."""
     machine = f"{os.cpu_count()}-core {platform.machine()}"
     date = datetime.datetime.now(datetime.timezone.utc).date()
     said = f"Written by this script on {date}, on a {machine} machine.\n\n{content}"
     page, changed = re.subn(
-        r"(<!-- bench_ingest -->\n).*?(<!-- end -->)",
+        rf"(<!-- {script} -->\n).*?(<!-- end -->)",
         lambda found: f"{found[1]}{said}{found[2]}",
         DOCS.read_text(encoding="utf-8"),
         flags=re.DOTALL,
@@ -249,7 +250,7 @@ def main() -> None:
         }
         options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     if options.docs:
-        write_docs(table(found))
+        write_docs("bench_ingest", table(found))
 
 
 if __name__ == "__main__":

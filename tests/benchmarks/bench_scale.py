@@ -9,7 +9,9 @@ is real but for ids, of which each document has the end of one long one. So the 
 720 million rows, 492 million of them excluded, and the mix has S of 50 billion tokens.
 
 Prints for each scale documents, CPU seconds, microseconds a document, memory, and from the largest
-two the slope: what 1.0 would take. Nothing is asserted. Disk: 44 bytes a row of a ledger and 4
+two the slope: what 1.0 would take. `alone` is all that the builder does itself, between the stages
+that workers share: its steps stand below it, and their shares of an ideal build by 64 workers are
+printed last. Nothing is asserted. Disk: 44 bytes a row of a ledger and 4
 bytes a token of the mix, some 5 GB at 0.02.
 """
 
@@ -19,7 +21,7 @@ import argparse
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -27,9 +29,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from mixtures.recipe.load import load_recipe
+from pipeline.build import select, write
 from pipeline.build.build import build
+from pipeline.build.claims import seal
 from pipeline.build.request import BuildRequest
-from pipeline.build.sources import sources
+from pipeline.build.sources import readings, sources
 from pipeline.inputs.listing import DataFolders
 from tests.benchmarks.bench_stages import Cost, Timed, measured
 from tests.benchmarks.made_store import made_reading, said, shared_tokens, write_files
@@ -50,6 +54,19 @@ SOURCES = {
     "flan": (57_300_000, 294, "weight: 16.87, keys: [0, 0.99]"),
     "dclm": (615_200_000, 1_220, "weight: 50.02, keys: [0.8, 0.99]"),
 }
+STEPS = {
+    "survey": readings,
+    "inputs_of": select,
+    "read_eligible": select,
+    "describe": write,
+    "seal": seal,
+}
+"""Functions of the builder, by the module that calls them, that go over documents, files or
+slices."""
+INGEST_SECONDS = 50e9 * 4.6 / 23.1e6
+"""CPU seconds in which 50 billion tokens are ingested (docs/benchmarks.md: 23.1 MB of text a CPU
+second in a whole build)."""
+WORKERS = 64
 AGAIN = {"flan": ("dclm", 0.01), "wiki": ("dclm", 0.01)}
 """Sources that have documents of another."""
 
@@ -88,17 +105,47 @@ def known_supply() -> Iterator[None]:
         sources.take_probe = real  # type: ignore[attr-defined]
 
 
+@contextmanager
+def timed_steps(costs: dict[str, Cost]) -> Iterator[None]:
+    """Note what steps of the builder itself take while the body runs."""
+    real = {name: getattr(module, name) for name, module in STEPS.items()}
+
+    def timed(name: str) -> Callable[..., Any]:
+        def step(*arguments: Any, **named: Any) -> Any:
+            results: list[Any] = []
+            cost = measured(lambda: results.append(real[name](*arguments, **named)))
+            before = costs.get(name, Cost(0, 0, 0))
+            costs[name] = Cost(before.cpu + cost.cpu, before.wall + cost.wall, cost.peak)
+            return results[0]
+
+        return step
+
+    for name, module in STEPS.items():
+        setattr(module, name, timed(name))
+    try:
+        yield
+    finally:
+        for name, module in STEPS.items():
+            setattr(module, name, real[name])
+
+
 def run(folder: Path, scale: float, workers: int, tokenizer: Path) -> tuple[int, dict[str, Cost]]:
     """Documents of the mix, and what each stage took; what ingest took says nothing."""
     recipe, executor = load_recipe(str(make(folder, scale))), Timed(workers=workers)
     request = BuildRequest(recipe, folder / "mix", folder / "store", executor=executor)
     request = replace(request, data=DataFolders(folder / "data"), tokenizer=tokenizer)
-    with made_reading(shared_tokens, AGAIN), known_supply():
+    steps: dict[str, Cost] = {}
+    with made_reading(shared_tokens, AGAIN), known_supply(), timed_steps(steps):
         whole = measured(lambda: build(request))
     documents = int(json.loads((folder / "mix" / "manifest.json").read_bytes())["total_documents"])
-    ingest = executor.costs.pop("ingest")
-    rest = Cost(whole.cpu - ingest.cpu, whole.wall - ingest.wall, whole.peak)
-    return documents, {**executor.costs, "all but ingest": rest}
+    shared = executor.costs.values()
+    alone = Cost(
+        whole.cpu - sum(cost.cpu for cost in shared),
+        whole.wall - sum(cost.wall for cost in shared),
+        whole.peak,
+    )
+    executor.costs.pop("ingest")
+    return documents, {**executor.costs, "alone": alone, **steps}
 
 
 def main() -> None:
@@ -129,9 +176,16 @@ def main() -> None:
     if len(found) > 1:
         (low, _, before), (high, _, after) = found[-2:]
         print("at 1.0, by the slope of the last two:")
-        for stage, cost in after.items():
-            slope = (cost.cpu - before[stage].cpu) / (high - low)
-            print(f"  {stage:15}{cost.cpu + slope * (1 - high):9.0f} CPU s")
+        whole = {
+            stage: cost.cpu + (cost.cpu - before[stage].cpu) / (high - low) * (1 - high)
+            for stage, cost in after.items()
+        }
+        shared = INGEST_SECONDS + whole["select"] + whole["write"]
+        ideal = shared / WORKERS + whole["alone"]
+        for stage, seconds in whole.items():
+            share = f"{100 * seconds / ideal:9.2f}%" if stage not in ("select", "write") else ""
+            print(f"  {stage:15}{seconds:9.1f} CPU s{share}")
+        print(f"  {WORKERS} workers and the builder, ideally: {ideal:,.0f} s")
 
 
 if __name__ == "__main__":

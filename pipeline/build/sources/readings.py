@@ -211,7 +211,8 @@ class Readings:
             blocklists=judges.blocklists,
             benchmarks=judges.planned_benchmarks,
             near=self._bands.near if self._bands else None,
-            units=tuple(units),
+            # the largest first, so that no worker begins one when all others have ended
+            units=tuple(sorted(units, key=_size, reverse=True)),
         )
 
     def _announce_tokenizer(self, units: list[IngestUnit]) -> None:
@@ -224,9 +225,14 @@ class Readings:
             say(f"tokenizing with {tokenizer.speed}")
         again = [unit for unit in units if unit.ranges and other_tokens(unit.folder, self._rule)]
         if again:
-            size = sum(file.size for unit in again for file in unit.files)
+            size = report_size(sum(map(_size, again)))
             say(
-                f"{plural(len(again), 'group')} ({report_size(size)} of input files) were tokenized"
+                f"{plural(len(again), 'group')} ({size} of input files) were tokenized"
                 f" by another tokenizer: they are read again for {tokenizer.definition.name};"
                 " ledgers, annotations, scores and the other tokens stay"
             )
+
+
+def _size(unit: IngestUnit) -> int:
+    """Bytes of its input files; 0 of those whose size is not known."""
+    return sum(file.size for file in unit.files)

@@ -214,12 +214,14 @@ def _get_ready(options: argparse.Namespace, recipe: LoadedRecipe, size: Size) ->
     """
     from mixtures.stream.quotas import scale_of
     from pipeline.executors.local import LocalExecutor
+    from pipeline.tokens.find import likely_file
 
     budget = recipe.recipe.budget
     tokens = scale_of(recipe.recipe, size) * budget.total_tokens if budget else 0
     new = not (isinstance(options.store, Path) and options.store.exists())
     if new and tokens >= LARGE_TOKENS:
-        LocalExecutor(options.workers, options.tasks).get_ready()
+        file = likely_file(recipe.tokenizer, options.tokenizer or recipe.tokenizer_file)
+        LocalExecutor(options.workers, options.tasks).get_ready(file)
 
 
 def _built(

@@ -7,6 +7,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from functools import partial
@@ -22,7 +24,16 @@ from pipeline.executors.pool import run_tasks
 from pipeline.executors.stage import Plan, Stage, Unit, in_hand
 from pipeline.inputs.file import InputFile
 from pipeline.stages.ingest import Ingest, IngestPlan, IngestUnit
-from tests.pipeline.command_line import HUB_PACKINGS, MovingHub, Process, moving_hub, passes, until
+from pipeline.tokens import engines
+from tests.pipeline.command_line import (
+    CHECKOUT,
+    HUB_PACKINGS,
+    MovingHub,
+    Process,
+    moving_hub,
+    passes,
+    until,
+)
 from tests.pipeline.corpus import write_recipe
 
 
@@ -393,3 +404,43 @@ def test_workers_killed_at_very_many_moments_lose_no_unit(tmp_path):
             with contextlib.suppress(AnnealmixError):
                 LocalExecutor(2, tasks).execute(Touch, plan, folder / "work")
         assert Touch.num_done(plan) == len(units)
+
+
+TOKENIZER = CHECKOUT / "recipes" / "sample" / "tokenizer.json"
+PRELOADING = """
+import sys
+from pathlib import Path
+from functools import partial
+from pipeline.executors.pool import begin_server, run_tasks
+from tests.pipeline.executors.test_pool import note_engine
+
+if __name__ == "__main__":
+    begin_server(Path(sys.argv[1]))
+    assert run_tasks(partial(note_engine, Path(sys.argv[2])), range(2), 2) == {}
+"""
+
+
+def note_engine(folder: Path, rank: int) -> None:
+    """In a worker: whether an engine was there, and what it makes of a text."""
+    content = TOKENIZER.read_bytes()
+    shared = list(engines._preloaded) == [content]
+    ids, _ = engines.open_engine("fastokens", content).encode(["what it is"], parse=False)
+    (folder / str(rank)).write_text(f"{shared} {ids.tolist()}")
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_workers_share_the_engine_that_their_server_has_loaded_and_none_of_a_damaged_file(
+    tmp_path, damaged
+):
+    file, script = tmp_path / "tokenizer.json", tmp_path / "script.py"
+    file.write_bytes(TOKENIZER.read_bytes()[: 1000 if damaged else None])
+    script.write_text(PRELOADING)
+    subprocess.run(
+        [sys.executable, script, file, tmp_path],
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        check=True,
+        timeout=120,
+    )
+    fresh, _ = engines.Fastokens(TOKENIZER.read_bytes()).encode(["what it is"], parse=False)
+    expected = f"{not damaged} {fresh.tolist()}"
+    assert {(tmp_path / rank).read_text() for rank in ("0", "1")} == {expected}
