@@ -18,7 +18,6 @@ from mixtures.rules.benchmark import MAX_NGRAM, Benchmark, EvaluationSet, needed
 from mixtures.rules.evaluation_text import (
     begins_combining,
     fold_characters,
-    fold_evaluation,
     is_word,
 )
 from mixtures.yaml.fields import plain_decimal
@@ -87,13 +86,15 @@ class NgramTable:
 
         _refuse_names(sets)
         owners, texts = _texts(sets)
-        texts = [fold_evaluation(text) for text in texts]
-        words = reader.read(Batch(texts))
+        # as `fold_evaluation` leaves them, one space between two words and a NUL behind each text
+        found = reader.read(Batch(texts)).buffer.tobytes().translate(FOLDS.tobytes()).split()
+        content = b" ".join([b"", *found, b""])
+        words = reader.words(np.frombuffer(bytearray(content), np.uint8))
         lows, sizes, items = _occurrences(sets, owners, words)
         self.num_items = sum(len(evaluation.items) for evaluation in sets)
         lengths = np.zeros(self.num_items, np.int64)  # of each item's longest n-gram, in words
         np.maximum.at(lengths, items, sizes)
-        telling = _telling(texts, lows, sizes)
+        telling = _telling(b" ".join(found).decode().split(" "), lows, sizes)
         lows, sizes, items = lows[telling], sizes[telling], items[telling]
         told = np.bincount(items, minlength=self.num_items)
         hashes = run_hashes(words.sums, powers(int(reader.base), MAX_NGRAM), lows, sizes)
@@ -261,16 +262,15 @@ def _distinct(buffer: Bytes, lows: I64, highs: I64, hashes: U64) -> tuple[I64, I
     return rows, numbers[first]
 
 
-def _telling(texts: Sequence[str], lows: I64, sizes: I64) -> npt.NDArray[np.bool_]:
+def _telling(words: Sequence[str], lows: I64, sizes: I64) -> npt.NDArray[np.bool_]:
     """Whether each n-gram is telling (`mixtures.rules.evaluation_text`): bool [num_occurrences].
 
     Args:
-        texts: folded. lows, sizes: int64 [num_occurrences], in words of all texts, a mark behind
-            each text.
+        words: of all texts, folded, a mark behind each text. lows, sizes: int64 [num_occurrences],
+            in words.
     """
-    flags = [is_word(word) for text in texts for word in (*text.split(), "")]
-    before = np.zeros(len(flags) + 1, np.int64)
-    np.cumsum(flags, out=before[1:])
+    before = np.zeros(len(words) + 1, np.int64)
+    np.cumsum(np.fromiter(map(is_word, words), np.bool_, len(words)), out=before[1:])
     telling: npt.NDArray[np.bool_] = 2 * (before[lows + sizes] - before[lows]) >= sizes
     return telling
 
