@@ -224,6 +224,7 @@ def audit(
     rescore: int | None = None,
     tokenizer: Folder | None = None,
     workers: int | None = None,
+    rewrites: Folder | None = None,
     cache: Folder | None = None,
 ) -> MixAudit:
     """Count again everything that a mix says of itself; a check that fails is an answer (`ok`), not
@@ -237,6 +238,7 @@ def audit(
             the mix's own, to hold removals and scores against. filters: names or files, to judge
             every document again. level: published level at which they judge. rescore: documents to
             score again. tokenizer: that made the ids. workers: processes that judge at a time.
+            rewrites: the file of what stands in the slots of an arm.
 
     Raises:
         RecipeError: there is nothing to audit, or an option does nothing. ManifestError: the
@@ -249,6 +251,7 @@ def audit(
         tokenizer=_path(tokenizer),
         store=_path(store),
         filtered=bool(filters),
+        rewrites=_path(rewrites),
     )
     options = FilterOptions(
         filters=tuple(filters),

@@ -60,6 +60,8 @@ class _Side:
         """What decides the donors of a slot; arms for which it is equal share them."""
         if self.arm is None or self.arm.fill == "fresh":
             return "fresh"
+        if self.arm.rewrites is not None:
+            return self.arm.rewrites.sha256
         (judge,) = self.claims.filters
         return self.arm.fill, judge.blocklist, judge.classifier and judge.classifier.digest
 

@@ -296,6 +296,27 @@ class DonorClaim(KeysClaim):
     """Where they may be."""
 
 
+class RewritesClaim(Claim):
+    """The rewrites that stand in slots of an arm, each first in the slot of its document."""
+
+    file: str
+    """Its name."""
+    sha256: Hash
+    documents: Count
+    exact: Count
+    """Of `documents`, those of their slot's length."""
+    cut: Count
+    """Those that are longer."""
+    followed: Count
+    """Those that are shorter, behind which unused documents stand."""
+    tokens: Count
+    """Of them in slots, each at the first of its positions."""
+    donor_tokens: Count
+    """Of what follows them."""
+    unused: Count
+    """Rewrites of documents that no arm removes which is filled from the file."""
+
+
 class StudyClaim(Claim):
     """What is said of every arm of a study."""
 
@@ -354,6 +375,8 @@ class ArmClaim(StudyClaim):
     version built the arm, which had no scores either."""
     scores: ArmScoresClaim | None = None
     """Where the filter has a classifier."""
+    rewrites: RewritesClaim | None = None
+    """Of an arm that is filled with them."""
 
     def given(self, source: str) -> int:
         """Documents that a source gives to slots, whosever they are, beside those of the base."""

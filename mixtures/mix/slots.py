@@ -46,6 +46,9 @@ SLOTS = pa.schema(
 SLOTS_FILE = "slots.parquet"
 _MORE: Mapping[Fill, pa.Field] = {
     "approved": pa.field("repeat", pa.uint32()),  # times the donor stood already: 0 for unused ones
+    "rewrites": pa.field(
+        "rewrite", pa.bool_()
+    ),  # whether it is the rewrite of the removed document
 }
 """A column behind those, of arms with a certain fill."""
 _ORIGIN = ("file", "row")
@@ -68,7 +71,7 @@ def slots_schema(fill: Fill, *, public: bool = False) -> pa.Schema:
     if not public:
         return whole
     kept = pa.schema([field for field in whole if field.name not in _ORIGIN])
-    return kept.append(OF_BASE) if fill in _MORE else kept
+    return kept.append(OF_BASE) if fill == "approved" else kept
 
 
 def windows_touched(
@@ -165,6 +168,7 @@ class Donor:
     file: str
     row: int
     repeat: int = 0
+    rewrite: bool = False
 
 
 def donor_digests(folder: Path) -> npt.NDArray[np.uint64]:

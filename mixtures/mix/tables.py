@@ -190,6 +190,7 @@ _LITTLE_ENDIAN = {
     "donor_tokens": "<u4",
     "repeat": "<u4",
     "of_base": "u1",
+    "rewrite": "u1",
 }
 
 

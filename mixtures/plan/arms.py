@@ -38,6 +38,8 @@ _APPROVED = (
     " the study has read them"
 )
 
+REWRITES = "what stands behind rewrites is known when these are read: a build says it"
+
 Basis = Literal["measured", "estimated"]
 
 
@@ -152,8 +154,18 @@ def estimated_study(known: Known) -> StudyPlan:
         unknown=unknown,
         shortages=tuple(faults if certain else ()),
         warnings=() if certain else tuple(f"probably {line}" for line in faults),
-        notes=(*few, *([f"{', '.join(approved)}: {_APPROVED}"] if approved else ())),
+        notes=(
+            *few,
+            *([f"{', '.join(approved)}: {_APPROVED}"] if approved else ()),
+            *rewrites_note(study),
+        ),
     )
+
+
+def rewrites_note(study: LoadedStudy) -> list[str]:
+    """That arms of rewrites are not planned, if there are any."""
+    arms = [arm for arm, one in study.study.arms.items() if one.rewrites]
+    return [f"{', '.join(arms)}: {REWRITES}"] if arms else []
 
 
 def _figures(known: Known, chances: Mapping[str, _Chances], *, best: bool) -> StudyFigures:

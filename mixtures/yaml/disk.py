@@ -12,6 +12,7 @@ import os
 import stat
 from contextlib import suppress
 from glob import escape
+from hashlib import sha256
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -109,6 +110,22 @@ def open_file(path: Path) -> BinaryIO:
         os.close(handle)
         raise
     return os.fdopen(handle, "rb")
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file's content, in hex, read in pieces.
+
+    Raises:
+        RecipeError: it cannot be read.
+    """
+    digest = sha256()
+    try:
+        with open_file(path) as file:
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+    except OSError as error:
+        raise RecipeError(f"{shown(path)}: cannot be read: {error.strerror or error}") from None
+    return digest.hexdigest()
 
 
 def _require_regular(path: Path, state: os.stat_result) -> None:

@@ -48,6 +48,9 @@ class FilledArm:
         keys = {name: stretch.hex() for name, stretch in self.filling.keys.items()}
         slots = SlotTable(self.table, self.filling.fill, keys)
         inner_documents, inner_begun = slots.inner_counts()
+        made, rewrites = self.filling.rewrites, {}
+        if made is not None:
+            rewrites["rewrites"] = slots.rewrites(made.file, made.sha256, made.unused)
         return ArmClaim(
             study=self.base.study.study.name,
             arm=self.arm,
@@ -62,6 +65,7 @@ class FilledArm:
             windows=windows_touched(self.places.first_token, self.places.num_tokens)[0],
             lengths=slots.lengths,
             scores=self.scores() if self.base.filters[self.arm].classifier else None,
+            **rewrites,
         )
 
     def scores(self) -> ArmScoresClaim:
@@ -70,6 +74,7 @@ class FilledArm:
         donors = {
             name: digest_columns(table["digest"][table["donor_source"] == name])
             for name in np.unique(table["donor_source"].astype(str)).tolist()
+            if name  # rewrites, which no store knows, have none
         }
         number, mine = base.study.number(self.arm), base.slots.arms[self.arm]
         return arm_scores(base.judged, base.slots, mine, donors, number)
@@ -86,16 +91,22 @@ class FilledArm:
     def _slots_table(self) -> dict[str, npt.NDArray[Any]]:
         """The columns of slots.parquet, [num_rows] each."""
         filling, slots, pieces = self.filling, self.base.slots, self.pieces
-        names, slot = np.array(slots.names, object), self.places.slot[pieces.place]
+        names, slot = np.array([*slots.names, ""], object), self.places.slot[pieces.place]
         donor = filling.donor[pieces.piece]
         found = filling.donors
         paths = InputPaths(input_paths)
-        files, rows = origins(
+        rewrite = filling.donor_source[donor] < 0
+        own = donor[~rewrite]
+        file, row = np.full(len(donor), "", object), found.ledger_row[donor].astype(np.uint64)
+        files, row[~rewrite] = origins(
             ledger_segments(self.base.judged.plan.sources),
-            found.segment[donor],
-            found.ledger_row[donor],
+            found.segment[own],
+            found.ledger_row[own],
             paths,
         )
+        file[~rewrite] = np.array(paths.names, object)[files]
+        if filling.rewrites:
+            file[rewrite] = filling.rewrites.file
         columns: dict[str, npt.NDArray[Any]] = {
             "position": self.places.position[pieces.place],
             "slot": slot,
@@ -107,9 +118,10 @@ class FilledArm:
             "digest": found.digest[donor].astype(">u8").view(np.uint8).reshape(-1, 16),
             "donor_source": names[filling.donor_source[donor]],
             "donor_tokens": found.num_tokens[donor],
-            "file": np.array(paths.names, object)[files],
-            "row": rows,
+            "file": file,
+            "row": row,
             "repeat": filling.repeat[pieces.piece],
+            "rewrite": rewrite,
         }
         return {name: columns[name] for name in self.schema.names}
 

@@ -4,7 +4,7 @@ their bytes are written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +18,13 @@ from mixtures.mix.judged import (
 )
 from mixtures.stream.arms.study import LoadedStudy
 from pipeline.arms.filling import Filling
+from pipeline.arms.rewrites import Rewrites
 from pipeline.arms.slots import Places, Slots
 from pipeline.build.build import Judged
 from pipeline.build.claims.description import filter_rule
 from pipeline.judges.term_mask import TermMask
 from pipeline.stages.gathering import token_files
+from pipeline.stages.select_plan import inputs_of
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,21 @@ class Base:
     """By arm, what its filter removes."""
     masks: Mapping[str, TermMask]
     """Of arms that mask terms, what finds these."""
+    rewrites: Sequence[Rewrites] = ()
+    """Of all arms."""
 
     @property
     def token_files(self) -> list[Path]:
-        """That donors are read from, as `Filling` counts them."""
-        return token_files(self.judged.plan.sources)
+        """That donors are read from, as `Filling` counts them: the store's, then rewrites."""
+        return [*token_files(self.judged.plan.sources), *(one.tokens for one in self.rewrites)]
+
+    @property
+    def inputs(self) -> dict[Path, str]:
+        """The folders of `token_files`, with the digests of their records."""
+        folders = {file.parent for file in self.token_files}
+        stored = inputs_of(self.judged.plan)
+        found = {folder: digest for folder, digest in stored.items() if folder in folders}
+        return found | {one.folder: one.record for one in self.rewrites}
 
     @property
     def rules(self) -> list[FilterRuleClaim]:

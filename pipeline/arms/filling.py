@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.keys import KeyRange
-from mixtures.stream.arms.donors import Fill, Pieces
+from mixtures.stream.arms.donors import CUT, EXACT, JOINED, Fill, Pieces
 from mixtures.stream.arms.figures import Given
 from mixtures.stream.arms.study import Filled, LoadedStudy
 from pipeline.arms.pool import Donors, Pool
+from pipeline.arms.rewrites import Rewrites
 from pipeline.arms.slots import Slots
 from pipeline.build.build import Judged
 
@@ -47,14 +48,28 @@ class Filling:
     """Of each donor, index into the names of the slots: int64 [num_donors]."""
     keys: dict[str, KeyRange]
     """By donor source, the stretch of keys that its unused donors come from."""
+    rewrites: Rewrites | None = None
+    """Which are donors of no source (-1), and the first of their slots."""
 
 
 class Filler:
     """Fills the slots of arms that share their donors."""
 
-    def __init__(self, study: LoadedStudy, judged: Judged, slots: Slots, filled: Filled) -> None:
+    def __init__(
+        self,
+        study: LoadedStudy,
+        judged: Judged,
+        slots: Slots,
+        filled: Filled,
+        rewrites: tuple[Rewrites, int] | None = None,
+    ) -> None:
+        """rewrites: of these arms, and the number of the file of their tokens."""
         self._study, self._judged, self._slots, self.filled = study, judged, slots, filled
+        self._rewrites, self._left = rewrites, slots.num_tokens.copy()
+        if rewrites:
+            np.subtract.at(self._left, rewrites[0].slot, rewrites[0].num_tokens)
         self._wanted = np.logical_or.reduce([slots.arms[arm] for arm in filled.arms])
+        self._wanted &= self._left > 0
         self._givers = [study.donor_source(name) for name in slots.names]
 
     def share_out(self) -> dict[str, Given]:
@@ -68,7 +83,7 @@ class Filler:
                 pool = self._pool(name)
                 base = self._pool(name, used=True).lengths() if self.filled.approval else None
                 given[name] = Given.assigned(
-                    slots.source[mine], slots.num_tokens[mine], pool.keys, pool.lengths(), base
+                    slots.source[mine], self._left[mine], pool.keys, pool.lengths(), base
                 )
         return given
 
@@ -76,11 +91,22 @@ class Filler:
         """Find the documents that fill the slots. given: as `share_out`, with no slot unfilled."""
         found, donors, sources, keys = [], [], [], {}
         before = 0
+        rewrites = self._rewrites[0] if self._rewrites else None
+        if self._rewrites:  # before all others, so that each is the first in its slot
+            made, file = self._rewrites
+            kept = np.minimum(made.num_tokens, self._slots.num_tokens[made.slot])
+            before = len(kept)
+            none = np.zeros(before, np.int64)
+            found.append([made.slot, kept, none, np.arange(before)])
+            donors.append(
+                Donors(made.num_tokens, made.digest, none + file, made.offset, none, made.row)
+            )
+            sources.append(none - 1)
         for name, one in given.items():
             pieces = one.pieces
             donor, taken = self._documents(name, one.donors, pieces)
-            found.append([self._taking(name)[pieces.slot], pieces.kept, pieces.kind, pieces.repeat])
-            found[-1].append(before + donor)
+            slot = self._taking(name)[pieces.slot]
+            found.append([slot, pieces.kept, pieces.repeat, before + donor])
             donors += taken
             count = sum(len(some.num_tokens) for some in taken)
             sources.append(np.full(count, self._slots.names.index(name)))
@@ -88,16 +114,30 @@ class Filler:
             before += count
         columns = [
             np.concatenate([np.empty(0, np.int64), *(columns[at] for columns in found)])
-            for at in range(5)
+            for at in range(4)
         ]
         order = np.argsort(columns[0], kind="stable")
-        slot, kept, kind, repeat, donor = (column[order] for column in columns)
+        slot, kept, repeat, donor = (column[order] for column in columns)
+        of_all = _joined(donors)
+        alone = np.bincount(slot)[slot] == 1 if len(slot) else slot == 0
+        whole = kept == of_all.num_tokens[donor]
+        kind = np.where(alone, np.where(whole, EXACT, CUT), JOINED)
         ends = np.cumsum(kept)
         first = np.searchsorted(slot, slot)  # of each piece, the first of its slot
         offset = ends - kept - (ends - kept)[first] if len(slot) else ends
         source = np.concatenate([np.empty(0, np.int64), *sources])
         return Filling(
-            self.filled.fill, slot, offset, kept, kind, repeat, donor, _joined(donors), source, keys
+            self.filled.fill,
+            slot,
+            offset,
+            kept,
+            kind,
+            repeat,
+            donor,
+            of_all,
+            source,
+            keys,
+            rewrites,
         )
 
     def _taking(self, giver: str) -> Int64s:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.audit.documents import MixDocuments
-from mixtures.errors import AnnealmixError, ManifestError
+from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from mixtures.keys import digest_columns
 from mixtures.recipe.filter_use import dose_keys
-from mixtures.stream.arms.study import LoadedStudy
+from mixtures.stream.arms.study import BASE, LoadedStudy
 from pipeline.build.build import Judged
 from pipeline.stages.eligible import Choice
 
@@ -149,15 +150,39 @@ class SlotIndex:
         high = self._digest[:, 0]
         self._ties = int(np.unique(high, return_counts=True)[1].max()) if len(high) else 0
 
-    def of(self, digest: npt.NDArray[np.uint64], source: Int64s) -> Int64s:
+    def of(self, digest: npt.NDArray[np.uint64], source: Int64s | None = None) -> Int64s:
         """The slot of each document, -1 where it is none: int64 [num_docs].
 
-        digest: uint64 [num_docs, 2]; source: int64 [num_docs], as `Slots` counts them.
+        digest: uint64 [num_docs, 2]; source: int64 [num_docs], as `Slots` counts them; None: of
+        any.
         """
         found = np.full(len(digest), -1, np.int64)
         first = np.searchsorted(self._digest[:, 0], digest[:, 0])
         for step in range(self._ties):
             at = np.minimum(first + step, len(self._order) - 1)
-            same = (self._digest[at] == digest).all(axis=1) & (self._source[at] == source)
+            same = (self._digest[at] == digest).all(axis=1)
+            if source is not None:
+                same &= self._source[at] == source
             found[same] = self._order[at[same]]
         return found
+
+
+def base_beside(arm: Path) -> MixDocuments:
+    """The base of an arm, in the folder where a study has it.
+
+    Raises:
+        RecipeError: it is no arm, or its base is not there. ManifestError: the arm's manifest is
+            damaged.
+    """
+    said = MixDocuments(arm).claims.study
+    if said is None:
+        raise RecipeError(f"{arm}: is no arm of a study, so nothing gave way in it; name an arm")
+    folder = arm.resolve().parent / BASE
+    with suppress(ManifestError):
+        base = MixDocuments(folder)
+        if base.claims.identity == said.base:
+            return base
+    raise RecipeError(
+        f"{folder}: is not the base of {arm}, which has the documents that give way; put the base"
+        " of the study there"
+    )

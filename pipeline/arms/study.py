@@ -15,17 +15,22 @@ stopped. Where the output is a URL, all are sent when the last is whole.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from mixtures.errors import RecipeError, SupplyError
+import numpy as np
+
+from mixtures.audit.documents import MixDocuments
+from mixtures.errors import InputError, RecipeError, SupplyError
+from mixtures.keys import DigestSet, digest_columns
 from mixtures.mix import manifest as manifests
 from mixtures.mix.claims import read_claims, typed
 from mixtures.mix.judged import FilterClaim
 from mixtures.stream.arms.figures import Given, StudyFigures
-from mixtures.stream.arms.study import BASE, LoadedStudy
+from mixtures.stream.arms.study import BASE, MASKS, LoadedStudy
 from mixtures.words import plural
 from mixtures.yaml.disk import shown
 from pipeline.arms.arm import fill_draft
@@ -33,6 +38,7 @@ from pipeline.arms.base import Base
 from pipeline.arms.filling import Filler, Filling
 from pipeline.arms.mask import mask_draft, open_masks
 from pipeline.arms.removals import arm_filters, unlike_arms
+from pipeline.arms.rewrites import Rewrites, RewritesFile, open_rewrites, read_rewrites
 from pipeline.arms.slots import Slots, find_places, find_slots
 from pipeline.arms.writing import write_arms
 from pipeline.build.build import Judged, build, judge
@@ -40,14 +46,10 @@ from pipeline.build.output import output
 from pipeline.build.request import BuildRequest
 from pipeline.executors.slurm.chain import refuse_busy
 from pipeline.report import say
+from pipeline.stages.gathering import token_files
+from pipeline.stages.ingest import loaded_tokenizer
 from pipeline.store.store import Store
-
-_DRAFTS = {
-    "fresh": fill_draft,
-    "approved": fill_draft,
-    "mask": mask_draft,
-    "mask-terms": mask_draft,
-}
+from pipeline.tokens.find import find_tokenizer
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ def build_study(
     _refuse_foreign(asked)
     _refuse_unopened(study)
     masks = open_masks(study, request.tokenizer)
+    open_rewrites(study)
     refuse_busy(None, request.out, chain)
     trusted = set() if trusted is None else trusted
     known = judge_study(asked, trusted, chain)
@@ -97,14 +100,61 @@ def build_study(
         refuse_busy(request.store if store.writable else None, request.out, chain)
         places, claims = find_places(folder, slots), typed(built, str(folder))
         base = Base(study, judged, folder, claims, slots, places, fillings, known.filters, masks)
+        base = replace(base, rewrites=tuple(known.rewrites.values()))
+        _refuse_known(base)
         _refuse_of_another_base(base, request.out)
-        drafts = {arm: _DRAFTS[one.fill] for arm, one in study.study.arms.items()}
+        drafts = {
+            arm: mask_draft if one.fill in MASKS else fill_draft
+            for arm, one in study.study.arms.items()
+        }
         arms = write_arms(base, drafts, request.out, store, request.executor)
+        for made in known.rewrites.values():
+            shutil.rmtree(made.folder)
         remote.push()
     found = {BASE: built, **arms}
     if remote.out:
         remote.out.send_study(found)
     return found
+
+
+def _read_rewrites(
+    asked: StudyRequest, files: Mapping[str, RewritesFile], slots: Slots, store: Store
+) -> dict[str, Rewrites]:
+    """The rewrites of each file, by its name."""
+    study, base = asked.study, asked.study.base
+    if not files:
+        return {}
+    path = find_tokenizer(base.tokenizer, asked.request.tokenizer or base.tokenizer_file)
+    tokenizer = loaded_tokenizer(path, base.tokenizer, base.recipe.special_tokens)
+    return {
+        one.rewrites: read_rewrites(files[one.rewrites], study, one, slots, tokenizer, store)
+        for one in study.filled()
+        if one.rewrites
+    }
+
+
+def _refuse_known(base: Base) -> None:
+    """Refuse rewrites that stand in their mix already: in the base, or as a donor.
+
+    Raises:
+        InputError: names the first.
+    """
+    for filling in {id(one): one for one in base.fillings.values()}.values():
+        if (made := filling.rewrites) is None:
+            continue
+        order = np.lexsort((made.digest[:, 1], made.digest[:, 0]))
+        known, faults = DigestSet(made.digest[order]), []
+        others = [filling.donors.digest[len(made.slot) :]]
+        parts = MixDocuments(base.folder).parts("digest")
+        others += [digest_columns(np.ascontiguousarray(part["digest"])) for part in parts]
+        for digests in others:
+            faults += digests[known.holds(digests)].tolist()
+        if faults:
+            row = int(made.row[(made.digest == np.array(faults[0], np.uint64)).all(axis=1)][0])
+            raise InputError(
+                f"{base.study.file.parent / made.file}: row {row:,} is the text of a document that"
+                f" the mix has already, as {len(faults):,} are; the mix would have it twice"
+            )
 
 
 @dataclass(frozen=True)
@@ -118,6 +168,8 @@ class JudgedStudy:
     """By arm, what its filter removes."""
     shared: Sequence[tuple[Filler, Mapping[str, Given]]]
     """Of arms that share their donors, what each source gives."""
+    rewrites: Mapping[str, Rewrites]
+    """By the name of their file; none of a study that is planned."""
 
     @cached_property
     def figures(self) -> list[StudyFigures]:
@@ -149,10 +201,20 @@ def judge_study(
     judged = judge(request_of_all, trusted, chain, held=held)
     with Store(request.store).lock():
         slots = find_slots(study, judged)
-        fillers = [Filler(study, judged, slots, one) for one in study.filled()]
+        files = {} if held else open_rewrites(study)
+        rewrites = _read_rewrites(asked, files, slots, Store(request.store))
+        first = len(token_files(judged.plan.sources))
+        numbers = {name: first + number for number, name in enumerate(rewrites)}
+        fillers = []
+        for one in study.filled():
+            if not one.rewrites:
+                fillers.append(Filler(study, judged, slots, one))
+            elif one.rewrites in rewrites:
+                made = rewrites[one.rewrites], numbers[one.rewrites]
+                fillers.append(Filler(study, judged, slots, one, made))
         shared = [(filler, filler.share_out()) for filler in fillers]
         filters = arm_filters(study, judged, slots)
-        return JudgedStudy(study, judged, slots, filters, shared)
+        return JudgedStudy(study, judged, slots, filters, shared, rewrites)
 
 
 def _refuse_unopened(study: LoadedStudy) -> None:

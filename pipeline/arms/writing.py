@@ -43,7 +43,6 @@ from pipeline.stages.mix_folder import (
     read_slices,
     write_table,
 )
-from pipeline.stages.select_plan import inputs_of
 from pipeline.store.records import file_hash, write_whole
 from pipeline.store.rules import short_key
 from pipeline.store.store import Store
@@ -125,8 +124,7 @@ def _prepared(base: Base, draft: Draft, folder: Path) -> ArmFolder:
 
 
 def _plan(base: Base, arms: dict[str, ArmFolder]) -> ArmsPlan:
-    claims, token_files = base.claims, base.token_files
-    folders = {file.parent for file in token_files}
+    claims = base.claims
     slices = range(-(-claims.total_tokens // claims.layout.slice_tokens))
     return ArmsPlan(
         base=base.folder,
@@ -137,12 +135,8 @@ def _plan(base: Base, arms: dict[str, ArmFolder]) -> ArmsPlan:
         bos_id=claims.tokenizer.bos_id,
         chunks=tuple(claims.hashes.chunks),
         parts={name: tuple(getattr(claims.hashes, f"{name}_parts")) for name in TABLES},
-        inputs={
-            folder: digest
-            for folder, digest in inputs_of(base.judged.plan).items()
-            if folder in folders
-        },
-        token_files=tuple(token_files),
+        inputs=base.inputs,
+        token_files=tuple(base.token_files),
         arms=arms,
         units=tuple(ArmUnit(arm=arm, slice=number) for arm in arms for number in slices),
     )

@@ -27,7 +27,7 @@ from mixtures.audit.tables.parts import UNREADABLE, read_part, reading_fault
 from mixtures.errors import AuditFailed
 from mixtures.keys import DigestSet, KeyRange, digest_columns, key_bound, order_keys
 from mixtures.mix.claims import Claims
-from mixtures.mix.judged import ArmClaim, DonorClaim, RepeatedClaim, SlotClaim
+from mixtures.mix.judged import ArmClaim, DonorClaim, RepeatedClaim, RewritesClaim, SlotClaim
 from mixtures.mix.slots import OF_BASE, SLOTS_FILE, slots_schema, windows_touched
 from mixtures.mix.tables import Columns, from_arrow, part_hash
 from mixtures.rules.filter_definition import MILLION
@@ -244,6 +244,31 @@ class SlotTable:
         by_length = dict(zip(lengths.tolist(), counts.tolist(), strict=True))
         return {str(least): count for least, count in by_class(by_length).items()}
 
+    @cached_property
+    def rewritten(self) -> Bools:
+        """Whether a donor is the rewrite of the removed document, bool [num_rows]."""
+        count = len(self.columns["slot"])
+        found: Bools = self.columns.get("rewrite", np.zeros(count)).astype(np.bool_)
+        return found
+
+    def rewrites(self, file: str, sha256: str, unused: int) -> RewritesClaim:
+        """What is said of rewrites. file, sha256, unused: as there."""
+        once = self.once
+        mine = once["rewrite"].astype(np.bool_)
+        kept, whole = once["num_tokens"], once["donor_tokens"]
+        cut, short = mine & (kept < whole), mine & (kept == whole) & (kept < once["length"])
+        return RewritesClaim(
+            file=file,
+            sha256=sha256,
+            documents=int(mine.sum()),
+            exact=int((mine & ~cut & ~short).sum()),
+            cut=int(cut.sum()),
+            followed=int(short.sum()),
+            tokens=int(kept[mine].sum()),
+            donor_tokens=int(kept[~mine].sum()),
+            unused=unused,
+        )
+
     def inner_counts(self) -> tuple[int, int]:
         """Donors that stand behind another, at every position, and those of them that begin with
         BOS where documents do.
@@ -372,6 +397,19 @@ class Slots:
             yield f"{SLOTS_FILE}: a donor stands in two slots" + (
                 " with one number of repeat" if self._arm.fill == "approved" else ""
             )
+        if (said := self._arm.rewrites) is not None:
+            rewritten = self._table.rewritten
+            if (rewritten != (columns["offset"] == 0)).any():
+                yield f"{SLOTS_FILE}: a slot does not begin with its rewrite, or has two"
+            if (rewritten != (columns["donor_source"] == "")).any():
+                yield f"{SLOTS_FILE}: a rewrite is of a source, or a donor of none"
+            if (columns["file"][rewritten] != said.file).any():
+                yield f"{SLOTS_FILE}: a rewrite of another file than {said.file!r}"
+            counted = self._table.rewrites(said.file, said.sha256, said.unused)
+            if counted != said:
+                yield f"rewrites are {counted.as_json()}, the manifest says {said.as_json()}"
+        if (self._arm.rewrites is not None) != (self._arm.fill == "rewrites"):
+            yield f"filled {self._arm.fill}, and rewrites are {self._arm.rewrites}"
         if (self._table.of_base & (repeat == 0)).any():
             yield f"{SLOTS_FILE}: a donor with a key that the base uses is said to be no repeat"
 
@@ -402,9 +440,10 @@ class Slots:
         if (said := self._arm.scores) is None:
             return
         (item,) = self._claims.filters
+        donors = self._table.digests[~self._table.rewritten]
         for name, one, documents in (
             ("removed", said.removed, sum(source.slots for source in self._arm.sources.values())),
-            ("donors", said.donors, len(np.unique(self._table.digests, axis=0))),
+            ("donors", said.donors, len(np.unique(donors, axis=0))),
         ):
             if one.documents != documents or one.scored > documents:
                 yield f"{name}: scores of {one.documents:,} documents, there are {documents:,}"
@@ -422,7 +461,8 @@ class Slots:
         excluded recipe takes, and come from files of their source.
         """
         columns, arm, claims = self._table.columns, self._arm, self._claims
-        if strange := set(columns["donor_source"].tolist()) - arm.donors.keys():
+        donors_of = columns["donor_source"][~self._table.rewritten]
+        if strange := set(donors_of.tolist()) - arm.donors.keys():
             yield f"{SLOTS_FILE}: donors of {sorted(strange)}, which the manifest does not list"
         if strange := set(columns["source"].tolist()) - arm.sources.keys():
             yield f"{SLOTS_FILE}: slots of {sorted(strange)}, which the manifest does not list"

@@ -33,8 +33,9 @@ from mixtures.stream.placebo import root
 
 Int64s = npt.NDArray[np.int64]
 
-Fill = Literal["fresh", "approved"]
-"""What donors are: unused documents, or approved ones (`mixtures.stream.arms.study.Approval`)."""
+Fill = Literal["fresh", "approved", "rewrites"]
+"""What donors are: unused documents, approved ones (`mixtures.stream.arms.study.Approval`), or a
+user's rewrites, each in the slot of its document, before unused ones for what it leaves."""
 KINDS = ("exact", "cut", "joined")
 EXACT, CUT, JOINED = range(3)
 MAX_REPEATS = 100

@@ -171,9 +171,9 @@ class StudyFigures:
     @property
     def lines(self) -> list[str]:
         """By source, for people."""
-        approved = "" if self.filled.fill == "fresh" else f", {self.filled.fill}"
+        what = {"fresh": "", "approved": ", approved", "rewrites": ", behind rewrites"}
         return [
-            f"{name}{approved}: {plural(row.slots, 'slot')} of {row.tokens:,} tokens,"
+            f"{name}{what[self.filled.fill]}: {plural(row.slots, 'slot')} of {row.tokens:,} tokens,"
             f" {percent_text(row.exact, row.slots, 2)}% with a donor of their length;"
             f" {percent_text(row.cut_tokens, row.tokens, 2)}% of the tokens in donors that are cut"
             + (

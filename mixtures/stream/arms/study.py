@@ -20,13 +20,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from mixtures.errors import RecipeError
 from mixtures.keys import KeyRange, key_bound
@@ -36,10 +36,11 @@ from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.references import References, file_beside
 from mixtures.rules.levels import LEVELS
 from mixtures.stream.arms.donors import RULE, Fill
-from mixtures.yaml.disk import read_text, shown
+from mixtures.yaml.disk import read_text, sha256_of, shown
 from mixtures.yaml.fields import (
     Checked,
     Exact,
+    LocalPath,
     Location,
     Model,
     Name,
@@ -52,8 +53,22 @@ from mixtures.yaml.tree import check, fault_at, refuse, scan_yaml, suggest
 
 BASE = "base"
 """Name of the base's folder beside those of the arms."""
+MASKS = ("mask", "mask-terms")
+"""Fills that leave the document where it is."""
 MAX_NAME = 64
 MAX_FILTERS = 16
+
+
+def _is_file(fill: object) -> bool:
+    """Whether it names a file, which has an ending."""
+    return isinstance(fill, str) and "." in fill
+
+
+Filling = Annotated[
+    Annotated[Literal["fresh", "approved", "mask", "mask-terms"], Tag("word")]
+    | Annotated[LocalPath, Tag("file")],
+    Discriminator(lambda value: "file" if _is_file(value) else "word"),
+]
 
 
 class Arm(Model, use_attribute_docstrings=True):
@@ -61,11 +76,16 @@ class Arm(Model, use_attribute_docstrings=True):
 
     remove: Annotated[FilterRequest, BeforeValidator(request_of)]
     """The filter, its dose or its placebo, as in a recipe's `filters`."""
-    fill: Fill | Literal["mask", "mask-terms"]
+    fill: Filling
     """What stands in the slots: `fresh`, documents that the base does not use; `approved`, those
-    that the filter's list escalated and its classifier kept, unused ones first; `mask`, what stood
-    there, which is read but is no target of the loss; `mask-terms`, the same, of which the filter's
-    terms alone are no targets."""
+    that the filter's list escalated and its classifier kept, unused ones first; a file of rewrites
+    beside the study; `mask`, what stood there, which is read but is no target of the loss;
+    `mask-terms`, the same, of which the filter's terms alone are no targets."""
+
+    @property
+    def rewrites(self) -> str:
+        """The file; empty if the arm is filled otherwise."""
+        return self.fill if _is_file(self.fill) else ""
 
 
 class Donors(Checked, use_attribute_docstrings=True):
@@ -156,11 +176,13 @@ class Filled:
     arms: tuple[str, ...]
     approval: Approval | None
     """Of approved donors."""
+    rewrites: str = ""
+    """The file, of arms that are filled with what it has."""
 
     @property
     def fill(self) -> Fill:
         """What the donors are."""
-        return "approved" if self.approval else "fresh"
+        return "rewrites" if self.rewrites else "approved" if self.approval else "fresh"
 
 
 @dataclass(frozen=True)
@@ -175,6 +197,8 @@ class LoadedStudy:
     """Where the study was read."""
     rules: tuple[DecidesBy, ...] = ()
     """What the filters of `judged` decide by, where they have no definitions."""
+    rewrites: Mapping[str, str] = field(default_factory=dict)
+    """By file of rewrites, the sha256 of its content."""
 
     @property
     def judged(self) -> LoadedRecipe:
@@ -222,11 +246,11 @@ class LoadedStudy:
 
     def filled(self) -> list[Filled]:
         """The arms that are filled with donors, by what these are."""
-        found: dict[Approval | None, list[str]] = {}
+        found: dict[tuple[Approval | None, str], list[str]] = {}
         for arm, one in self.study.arms.items():
-            if one.fill in ("fresh", "approved"):
-                found.setdefault(self._approval(arm), []).append(arm)
-        return [Filled(tuple(arms), approval) for approval, arms in found.items()]
+            if one.fill not in MASKS:
+                found.setdefault((self._approval(arm), one.rewrites), []).append(arm)
+        return [Filled(tuple(arms), *what) for what, arms in found.items()]
 
     def flagged_by(self, arm: str) -> str:
         """The label of the filter, undosed, whose hits an arm removes or imitates."""
@@ -252,7 +276,7 @@ class LoadedStudy:
             "name": self.study.name,
             "rule": RULE,
             "arms": {
-                name: {"remove": self.filters[name].canonical(), "fill": one.fill}
+                name: {"remove": self.filters[name].canonical(), "fill": self._canonical_fill(one)}
                 for name, one in self.study.arms.items()
             },
             "donors": {
@@ -269,6 +293,10 @@ class LoadedStudy:
             "study": study,
             "arm": arm,
         }
+
+    def _canonical_fill(self, arm: Arm) -> str:
+        """A file of rewrites is named by its content."""
+        return f"rewrites.{self.rewrites[arm.rewrites]}" if arm.rewrites else arm.fill
 
     def digest(self, arm: str) -> str:
         """As `LoadedRecipe.digest`, of an arm."""
@@ -332,11 +360,23 @@ def load_study(
     found = {name: use for name, use in used.items() if use}
     for name, message in _same_label(found):
         faults.append(fault_at(tree, ("arms", name, "remove"), message))
+    rewrites = {
+        name: references.follow(location, partial(_rewrites, file.parent, name))
+        for location, name in references.wanted(("arms", "*", "fill"), Filling)
+        if _is_file(name)
+    }
     for name, message in _approved_by_none(study, found):
         faults.append(fault_at(tree, ("arms", name, "fill"), message))
     if study is None or base is None or faults or references.broken:
         refuse(tree.where, faults, references.broken)
-    return LoadedStudy(study, base, {name: found[name] for name in study.arms}, file)
+    filters_of = {name: found[name] for name in study.arms}
+    hashes = {name: sha256 for name, sha256 in rewrites.items() if sha256}
+    return LoadedStudy(study, base, filters_of, file, rewrites=hashes)
+
+
+def _rewrites(folder: Path, name: str) -> str:
+    """sha256 of a file's content."""
+    return sha256_of(file_beside(folder, name))
 
 
 def _base(

@@ -84,10 +84,16 @@ class StoredSlots:
         return Places(slot, position, first_token, num_tokens, np.zeros_like(slot))
 
     @property
+    def _rewritten(self) -> bool:
+        return self.arm.arm.arm is not None and self.arm.arm.arm.rewrites is not None
+
+    @property
     def figure(self) -> str:
         """What was held against the store."""
         slots = plural(int(self._mine.sum()), "document")
         done = "stand in slots, filled by the rule" if self.arm.arm.arm else "are masked"
+        if self._rewritten:
+            done = "stand in slots; rewrites are not in the store, so what fills these is not held"
         return f"{slots} that filter {self._label} removes {done}"
 
     def faults(self, stream: npt.NDArray[Any]) -> list[str]:
@@ -97,6 +103,8 @@ class StoredSlots:
             self._faults.append(
                 f"{plural(missing, 'document')} that filter {self._label} removes stand nowhere"
             )
+        if self._rewritten:
+            return self._faults
         found = self._filled(places, stream) if self.arm.arm.arm else self._masked(places)
         return [*self._faults, *found]
 

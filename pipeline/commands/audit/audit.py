@@ -119,7 +119,7 @@ def _refuse_idle(mix: Path, depth: Depth, options: FilterOptions) -> None:
     """Refuse options that would do nothing."""
     depth.refuse_idle()
     used = ["--store"] if mix.is_dir() else []
-    used += ["--tokenizer"] if depth.num_documents or not mix.is_dir() else []
+    used += ["--tokenizer"] if depth.num_documents or depth.rewrites or not mix.is_dir() else []
     options.refuse_idle(used)
     if not mix.is_dir():
         depth.refuse_bare(mix)
@@ -169,6 +169,8 @@ class Depth:
     store: Path | None = None
     filtered: bool = False
     """Whether filters judge the documents."""
+    rewrites: Path | None = None
+    """The file of what stands in the slots of an arm."""
 
     @property
     def has_data(self) -> bool:
@@ -186,6 +188,8 @@ class Depth:
         Raises:
             RecipeError: names the option.
         """
+        if self.rewrites:
+            raise RecipeError(f"{prefix}: a bare .bin/.idx has no slots; leave --rewrites out")
         if self.source_check:
             raise RecipeError(
                 f"{prefix}: a bare .bin/.idx names no sources that --source-check could read; give"
@@ -230,6 +234,10 @@ def deeper_checks(folder: Path, depth: Depth) -> tuple[list[Check], list[str]]:
         from pipeline.commands.audit.store import check_store
 
         checks += check_store(folder, depth.store)
+    if depth.rewrites:
+        from pipeline.commands.audit.rewrites import check_rewrites
+
+        checks += check_rewrites(folder, depth.rewrites, depth.tokenizer)
     return checks, _missing(claims, depth) if depth.full else []
 
 
@@ -244,6 +252,8 @@ def _missing(claims: Claims, depth: Depth) -> list[str]:
         missing.append(
             "store documents, removals and filters: give the store of the mix with --store DIR"
         )
+    if claims.arm and claims.arm.rewrites and not depth.rewrites:
+        missing.append("rewrites: give their file with --rewrites FILE")
     labels = [item.label for item in claims.filters if not item.placebo]
     if labels and not depth.filtered:
         missing.append(

@@ -13,6 +13,7 @@ from pipeline.commands.options import (
     add_store_folder,
     add_tokenizer,
     data_folders,
+    local_path,
     positive,
     written,
 )
@@ -75,11 +76,19 @@ def add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         metavar="N",
         help="read N documents again in their sources and encode them with the reference library",
     )
+    audit.add_argument(
+        "--rewrites",
+        type=local_path,
+        metavar="FILE",
+        help="hold slots that rewrites fill against their file, and against the base",
+    )
     add_data(audit, "for --source-check: read DIR/SOURCE instead of the hub")
     add_store_folder(
         audit, "hold every token and row, removals and scores against this store, the mix's own"
     )
-    add_tokenizer(audit, "the tokenizer.json that made the ids (for --filter and --source-check)")
+    add_tokenizer(
+        audit, "the tokenizer.json that made the ids (for --filter, --source-check, --rewrites)"
+    )
     audit.add_argument(
         "--workers", type=positive, metavar="N", help="processes that judge at a time (the cores)"
     )
@@ -107,6 +116,7 @@ def _audit(options: argparse.Namespace) -> int:
         tokenizer=options.tokenizer,
         store=options.store,
         filtered=bool(options.filter),
+        rewrites=options.rewrites,
     )
     places = [options.mix, *options.against, *options.aligned]
     with local_mixes(places, options.cache) as (mix, *others):

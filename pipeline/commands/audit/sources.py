@@ -170,6 +170,8 @@ def _donors(mix: MixDocuments, slot: int, position: int, first_token: int) -> It
     """What stands in a slot of an aligned arm. slot: as `SlotTable.at` gives it."""
     columns = mix.slots.columns
     for row in mix.slots.rows(slot):
+        if mix.slots.rewritten[row]:  # a user's, which `pipeline.commands.audit.rewrites` reads
+            continue
         num_tokens, whole = int(columns["num_tokens"][row]), int(columns["donor_tokens"][row])
         yield Chosen(
             position=position,

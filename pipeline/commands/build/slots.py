@@ -100,6 +100,13 @@ def print_slots(arm: ArmClaim, claims: Claims) -> None:
 def slot_notes(arm: ArmClaim, claims: Claims) -> list[str]:
     """Sentences on repeats among the donors, and on how much of the stream slots touch."""
     lines = []
+    if (made := arm.rewrites) is not None:
+        unused = f"; {made.unused:,} rewrites of documents that stay" if made.unused else ""
+        lines.append(
+            f"{made.file}: {plural(made.documents, 'rewrite')} of {made.tokens:,} tokens in slots:"
+            f" {made.exact:,} of their slot's length, {made.cut:,} cut, {made.followed:,} followed"
+            f" by fresh donors of {made.donor_tokens:,} tokens{unused}"
+        )
     for name, donors in arm.donors.items():
         if (again := donors.repeated) is not None:
             share = percent_text(again.tokens, donors.tokens, 2)

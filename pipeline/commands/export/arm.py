@@ -23,6 +23,7 @@ from pipeline.report import printable
 FILLS = {
     "fresh": "unused documents",
     "approved": "documents that the filter escalated and kept, some of them repeated,",
+    "rewrites": "its rewrite, cut or followed by unused documents,",
 }
 """What stands in slots, by `fill`."""
 

@@ -20,7 +20,7 @@ from pipeline.commands.options import (
 SAMPLES, MOST_SAMPLES = 3, 100  # documents of each source that a page shows
 # Options that belong to some of the forms alone.
 _OPTIONS = {
-    "tokenizer": ("html", "text", "trainer", "release"),
+    "tokenizer": ("html", "text", "trainer", "release", "removed"),
     "store": ("html",),
     "samples": ("html",),
     "workers": ("text", "release"),
@@ -82,8 +82,15 @@ def add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="DIR",
         help="a data set to publish: texts, card, licences, page, Croissant, training summary",
     )
+    form.add_argument(
+        "--removed",
+        type=local_path,
+        metavar="FILE",
+        help="of an arm of a study: what it removes, with digest and text, to be rewritten",
+    )
     add_tokenizer(
-        export, "the mix's tokenizer.json (for --text, --trainer, --release, texts of --html)"
+        export,
+        "the mix's tokenizer.json (for --text, --trainer, --release, --removed, texts of --html)",
     )
     add_store_folder(export, "the mix's store (for --html: scores, and what was removed)")
     export.add_argument(
@@ -216,6 +223,12 @@ def _export(options: argparse.Namespace) -> int:
         from pipeline.report import say
 
         say(f"{options.public}: {names(export_public(options.mix, options.public, options.salt))}")
+    elif options.removed is not None:
+        from pipeline.commands.export.removed import export_removed
+        from pipeline.report import plural, say
+
+        documents, tokens = export_removed(options.mix, options.removed, options.tokenizer)
+        say(f"{options.removed}: {plural(documents, 'document')} of {tokens:,} tokens")
     elif options.release is not None:
         from pipeline.commands.export.release.push import publish
         from pipeline.commands.export.release.release import ReleaseRequest, export_release

@@ -56,6 +56,12 @@ def export_public(mix: Path, out: Path, salt_file: Path | None) -> manifests.Man
             f"{mix}: is public already; name the mix that it was made of, identity"
             f" {claims.public.of}"
         )
+    if claims.arm and claims.arm.rewrites:
+        raise RecipeError(
+            f"{mix}: has rewrites in slots ({claims.arm.rewrites.file}), of which it knows no"
+            " source and no licence, so it has no public form; publish these as a data set of your"
+            " own, and the base"
+        )
     with appearing(out, mix) as folder:
         salt = secrets.token_bytes(NEW_SALT_BYTES) if salt_file is None else read_salt(salt_file)
         part_path(folder, "documents", 0).parent.mkdir()

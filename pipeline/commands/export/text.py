@@ -4,7 +4,8 @@
     DIR/train-00000-of-00004.parquet, ...: columns
       id        digest in hex; later epochs end in -eN, copies in -cN, donors that stand elsewhere,
                 too, in -rN
-      source    name in the recipe; in a slot of an aligned arm that of its donors
+      source    name in the recipe; in a slot of an aligned arm that of its donors, or the file of
+                rewrites
       text      what the ids spell, without the EOD that ends the document
       tokens    their number, that EOD included
       position  in the stream, from 0
@@ -213,6 +214,8 @@ class TextShards(Stage[TextPlan, TextUnit]):
         at = self._slots.at(columns["position"])
         first = self._slots.first[at[at >= 0]]
         columns["source"][at >= 0] = self._slots.columns["donor_source"][first]
+        if self._claims.arm and (made := self._claims.arm.rewrites):
+            columns["source"][columns["source"] == ""] = made.file
         here = slice(unit.position, unit.position + unit.documents)
         if not (
             np.array_equal(starts * size, self._pair.pointers[here])

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from mixtures.errors import InputError, RecipeError, SupplyError
 from mixtures.estimates import SupplyEstimate
-from mixtures.plan.arms import ArmFigures, Known, StudyPlan, estimated_study
+from mixtures.plan.arms import ArmFigures, Known, StudyPlan, estimated_study, rewrites_note
 from mixtures.plan.plan import Plan
 from mixtures.plan.removal_levels import ByLevel
 from mixtures.plan.supply import supplies_within
@@ -66,7 +66,7 @@ def _measured(asked: StudyRequest) -> StudyPlan | None:
         unknown={},
         shortages=tuple(found.faults),
         warnings=(),
-        notes=(),
+        notes=tuple(rewrites_note(asked.study)),
     )
 
 

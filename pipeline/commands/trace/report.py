@@ -79,10 +79,12 @@ def _print_donor(donor: Donor) -> None:
             f"  slot {donor.slot:,} of the study, {donor.kind}: instead of a document of"
             f" {donor.source} that the arm's filter removes"
         )
-    tell(f"  donor of {_donated(donor)}")
+    tell(f"  {'' if donor.rewrite else 'donor of '}{_donated(donor)}")
 
 
 def _donated(donor: Donor) -> str:
+    if donor.rewrite:
+        return f"rewrite: {plural(donor.num_tokens, 'token')}, file {donor.file} row {donor.row}"
     again = f", which stands {plural(donor.repeat, 'time')} before" if donor.repeat else ""
     cut = "" if donor.num_tokens == donor.donor_tokens else f" of its {donor.donor_tokens:,}"
     return (

@@ -150,7 +150,8 @@ def described(
     """What a mix says of one of its documents."""
     strand, donors = mix.strand(columns), mix.donors(columns.position)
     # what stands in a slot is of the source that gave it
-    origin = mix.strand(replace(columns, source=donors[0].donor_source)) if donors else strand
+    given = donors and not donors[0].rewrite
+    origin = mix.strand(replace(columns, source=donors[0].donor_source)) if given else strand
     whole = strand.cut.num_tokens if columns.cut and strand.cut and not donors else None
     first, end = columns.first_token, columns.first_token + columns.num_tokens
     return TracedDocument(

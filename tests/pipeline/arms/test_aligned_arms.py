@@ -8,7 +8,7 @@ import json
 import re
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -119,16 +119,27 @@ def expected_donors(
     """Of each slot of any arm, by the digest of what was removed, the donors that the rule
     gives.
     """
-    base, condemned = mixes["base"], condemned_of(study)
-    used = {row.digest for row in base}
+    base = mixes["base"]
     gone = {
         there.digest
         for arm in ARMS
         for there, here in zip(base, mixes[arm], strict=True)
         if there.digest != here.digest
     }
-    ranges = {"a": (Fraction(0), Fraction(1)), "b": (Fraction(1, 10), Fraction(85, 100))}
     found: dict[str, list[tuple[str, int]]] = {}
+    for slots, free in expected_free(study, base, gone):
+        found |= fill_one_by_one(slots, free)
+    return found
+
+
+def expected_free(
+    study: Path, base: list[Row], gone: set[str]
+) -> Iterator[tuple[list[tuple[str, int]], dict[int, list[str]]]]:
+    """By the source that gives donors: the slots of what is gone, in their order, as (digest,
+    tokens), and the digests of the donors of each length in key order.
+    """
+    condemned, used = condemned_of(study), {row.digest for row in base}
+    ranges = {"a": (Fraction(0), Fraction(1)), "b": (Fraction(1, 10), Fraction(85, 100))}
     for giver, takers in {"a": ("small", "a"), "b": ("b",)}.items():
         slots = []
         for source in takers:
@@ -139,8 +150,7 @@ def expected_donors(
         for text in by_key(texts()[giver], *ranges[giver]):
             if digest(text) not in used | condemned:
                 free.setdefault(tokens_of(text), []).append(digest(text))
-        found |= fill_one_by_one(slots, free)
-    return found
+        yield slots, free
 
 
 def test_slots_have_the_donors_that_the_rule_gives(study, mixes):

@@ -1,5 +1,5 @@
-"""A table of approved donors or a manifest that was changed and sealed again contradicts
-the documents or itself, and the audit names it.
+"""A table of approved donors or of rewrites, or a manifest, that was changed and sealed again
+contradicts the documents or itself, and the audit names it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,20 @@ from mixtures.keys import digest_columns, order_key, order_keys
 from mixtures.mix import manifest as manifests
 from tests.pipeline.arms.studies import ARMS, make_study, write_study
 from tests.pipeline.arms.test_forged_arms import Table, forge, more, other_donor, put
+from tests.pipeline.arms.test_rewritten_arms import rewrites_of, write_rewrites
 
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    arms = {"approved": {**ARMS["weak"], "fill": "approved"}}
+    arms = {
+        "approved": {**ARMS["weak"], "fill": "approved"},
+        "rewritten": {**ARMS["strong"], "fill": "rewrites.jsonl"},
+    }
     study = write_study(tmp_path_factory.mktemp("forged"), arms=arms)
+    write_rewrites(study.parent / "rewrites.jsonl", rewrites_of(study))
     make_study(study)
-    assert not audit_mix(study.parent / "out" / "approved").failures
+    for arm in arms:
+        assert not audit_mix(study.parent / "out" / arm).failures
     return study.parent / "out"
 
 
@@ -89,3 +95,47 @@ def test_an_approved_arm_does_not_pass_as_a_fresh_one(out, tmp_path):
     (tmp_path / "mix" / "manifest.json").write_bytes(manifests.dump(manifests.sealed(manifest)))
     (failed,) = (check for check in audit_mix(tmp_path / "mix").failures if check.name == "slots")
     assert "repeat; allowed are" in failed.detail
+
+
+def donor_as_rewrite(table: Table, manifest: manifests.Manifest) -> None:
+    behind = int(np.flatnonzero(table["offset"] > 0)[0])
+    table["rewrite"][behind] = True
+
+
+def rewrite_of_a_source(table: Table, manifest: manifests.Manifest) -> None:
+    first = int(np.flatnonzero(table["offset"] == 0)[0])
+    table["donor_source"][first] = "a"
+
+
+def other_content(table: Table, manifest: manifests.Manifest) -> None:
+    del manifest["arm"]["rewrites"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (donor_as_rewrite, "a slot does not begin with its rewrite, or has two"),
+        (rewrite_of_a_source, "a rewrite is of a source, or a donor of none"),
+        (put("file", "other.jsonl", 0), "a rewrite of another file than 'rewrites.jsonl'"),
+        (put("digest", 7, 0), "is another than its slot says"),
+        (put("num_tokens", 1, 0), "has other tokens than its slot's donors"),
+        (more("rewrites", "documents"), "the manifest says"),
+        (more("rewrites", "cut"), "the manifest says"),
+        (more("rewrites", "donor_tokens"), "the manifest says"),
+        (other_content, "filled rewrites, and rewrites are None"),
+    ],
+)
+def test_rewritten_slots_that_were_changed_and_sealed_again_are_named(out, tmp_path, change, said):
+    shutil.copytree(out / "rewritten", tmp_path / "mix")
+    forge(tmp_path / "mix", change)
+    (failed,) = (check for check in audit_mix(tmp_path / "mix").failures if check.name == "slots")
+    assert said in failed.detail
+
+
+def test_an_arm_of_rewrites_does_not_pass_as_a_fresh_one(out, tmp_path):
+    shutil.copytree(out / "rewritten", tmp_path / "mix")
+    manifest = json.loads((tmp_path / "mix" / "manifest.json").read_text())
+    manifest["arm"]["fill"] = "fresh"
+    (tmp_path / "mix" / "manifest.json").write_bytes(manifests.dump(manifests.sealed(manifest)))
+    (failed,) = (check for check in audit_mix(tmp_path / "mix").failures if check.name == "slots")
+    assert "rewrite; allowed are" in failed.detail
