@@ -95,8 +95,8 @@ def _removed_of(mix: MixStore, source: str, samples: int) -> Iterator[Removed]:
         **{before + at: f"filter {own.rule.label}" for at, own in mix.own_filters.items()},
     }
     for partition, count in enumerate(choice.removed()):
-        if not wanted:
-            return
+        if not (count and wanted):  # without a reason there are no columns
+            continue
         columns = [
             np.asarray(choice.eligible.removed_column(name, partition)[:count])
             for name in ("digest", "num_tokens", "verdicts")
