@@ -79,7 +79,8 @@ def build_study(
     _refuse_unopened(study)
     masks = open_masks(study, request.tokenizer)
     open_rewrites(study)
-    refuse_busy(None, request.out, chain)
+    for name in (BASE, *study.study.arms):
+        refuse_busy(None, request.out / name, chain)
     trusted = set() if trusted is None else trusted
     known = judge_study(asked, trusted, chain)
     judged, slots, store = known.judged, known.slots, Store(request.store)
