@@ -14,6 +14,9 @@ def compiled(function: Function) -> Function:
     """Machine code, made at the first call and kept for later processes, beside the module, in the
     user's cache folder or in NUMBA_CACHE_DIR. It leaves the interpreter's lock; a division by zero
     is the caller's to rule out.
+
+    What is kept is known by the date of the function's own file, and holds what it calls. So no
+    kernel calls one of another file, of which it would keep an older one.
     """
     try:
         made: Any = njit(cache=True, nogil=True, error_model="numpy")(function)

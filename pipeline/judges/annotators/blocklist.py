@@ -8,7 +8,7 @@
 In mode `words` the terms are n-grams of folded words, and are found as those of evaluation sets are
 (`pipeline.judges.annotators.ngram_table`). In mode `published` they are substrings: of each, the
 rarest 8 bytes are looked for, at every fourth byte of the text where the term is long enough to
-hold such a window wherever it starts (`pipeline.judges.annotators.substring_kernels`). A document
+hold such a window wherever it starts (`pipeline.judges.annotators.ngram_kernels`). A document
 goes through `str.lower` only if that may change one of its characters outside ASCII.
 
 Results depend on each text alone: not on the batches, the other texts, or threads (there are none).
@@ -155,7 +155,8 @@ class _Published:
             self._tables.append((numbers, _substrings(chosen)))
 
     def hits(self, batch: Batch) -> Pairs:
-        from pipeline.judges.annotators.substring_kernels import MARK, find_substrings
+        from pipeline.judges.annotators.ngram_kernels import find_substrings
+        from pipeline.judges.annotators.text_kernels import MARK
 
         buffer = self._lowered(batch)
         marks = np.flatnonzero(buffer == MARK)
@@ -171,7 +172,7 @@ class _Published:
 
     def _lowered(self, batch: Batch) -> Bytes:
         """`str.lower` of the texts in UTF-8, MARK behind each, and END: uint8 [num_bytes]."""
-        from pipeline.judges.annotators.substring_kernels import lower
+        from pipeline.judges.annotators.text_kernels import lower
 
         buffer = _marked(batch.encoded)
         changed = np.zeros(len(batch) + 1, np.uint8)

@@ -184,7 +184,7 @@ class WordReader:
         """Fold what is not ASCII: most of it in the kernel, the rest by the reference. buffer:
         uint8 [num_bytes], which is changed.
         """
-        from pipeline.judges.annotators.ngram_kernels import settle_runs
+        from pipeline.judges.annotators.text_kernels import settle_runs
 
         if len(self._room[0]) < len(buffer) // 2:
             self._room = np.empty((2, len(buffer) // 2), np.int64)
@@ -200,7 +200,7 @@ def unmarked_utf8(batch: Batch) -> Bytes:
     """The joined texts without marks (`mixtures.rules.evaluation_text`). Most are taken away in the
     kernel, the others by the reference.
     """
-    from pipeline.judges.annotators.ngram_kernels import LINES, OTHER, unmark
+    from pipeline.judges.annotators.text_kernels import LINES, OTHER, unmark
 
     buffer, texts = batch.joined.copy(), batch.texts
     marked, ends = np.zeros(len(texts), np.uint8), np.empty(len(texts), np.int64)
