@@ -194,8 +194,8 @@ class StoredSlots:
 
 def _unlike(one: npt.NDArray[Any], two: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     """Rows that differ, bool [num_rows]; both [num_rows], or digests [num_rows, 16]."""
-    wrong: npt.NDArray[np.bool_] = np.asarray(one != two, np.bool_).reshape(len(one), -1)
-    return np.asarray(wrong.any(axis=1))
+    wrong: npt.NDArray[np.bool_] = np.asarray(one != two, np.bool_)
+    return wrong if wrong.ndim == 1 else np.asarray(wrong.any(axis=1))
 
 
 def _named(name: str, row: int, held: Any, due: Any) -> str:

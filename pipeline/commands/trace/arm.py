@@ -87,7 +87,8 @@ class ArmStore(MixStore):
     def judged(self) -> Judged:
         """What the base takes of each source, and what the filters of all arms remove there."""
         placebos = {number: rule.matched for number, rule in enumerate(self._rules) if rule.matched}
-        return Judged(self.plan, self.choices, placebos)
+        of_sources = {name: self.choices[name] for name in self.study.base.recipe.sources}
+        return Judged(self.plan, of_sources, placebos)
 
     @cached_property
     def slots(self) -> Slots:

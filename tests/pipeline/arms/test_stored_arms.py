@@ -16,6 +16,7 @@ import pytest
 
 from mixtures.audit import audit_aligned, audit_mix
 from mixtures.mix.claims import read_claims
+from mixtures.mix.judged import WINDOW_TOKENS
 from mixtures.mix.slots import MASK, MASK_FILE, SLOTS, SLOTS_FILE, windows_touched
 from mixtures.mix.tables import from_arrow, part_hash, to_arrow
 from pipeline.commands.audit.store import check_store
@@ -23,19 +24,26 @@ from pipeline.commands.trace.arm import open_fates
 from tests.mixtures.audit.forged_mix import ForgedMix, forge, forge_manifest
 from tests.pipeline.arms.studies import ARMS, make_study, read_rows, read_slots, texts, write_study
 from tests.pipeline.command_line import passes
-from tests.pipeline.planted import digest
+from tests.pipeline.corpus import sharded, write_files
+from tests.pipeline.planted import digest, planted
 
 KINDS = {
     **ARMS,
     "masked": {**ARMS["strong"], "fill": "mask"},
     "terms": {**ARMS["strong"], "fill": "mask-terms"},
+    "nothing": {"remove": {"name": "nothing", "terms": ["zzz"]}, "fill": "fresh"},
 }
+INSERT = {"mine": {"use": "mine.yaml", "times": 2}}
+MINE = planted(9, 8)
 Table = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = write_study(tmp_path_factory.mktemp("stored"), arms=KINDS)
+    path = write_study(tmp_path_factory.mktemp("stored"), arms=KINDS, insert=INSERT)
+    write_files(path.parent / "data", "mine", sharded(MINE, 1))
+    definition = (path.parent / "a.yaml").read_text().replace('"name": "a"', '"name": "mine"')
+    (path.parent / "mine.yaml").write_text(definition)
     make_study(path)
     return path.parent
 
@@ -165,12 +173,17 @@ def test_a_mask_of_other_documents_is_named_by_its_store(study, tmp_path):
     digests = [row.digest for row in base]
     once = [at for at, row in enumerate(base) if digests.count(row.digest) == 1]
     masked = {at for at in once if starts[at] in set(runs["start"].tolist())}
+
+    def windows_of(at: int) -> list[int]:
+        return [token // WINDOW_TOKENS for token in (starts[at], starts[at + 1] - 1)]
+
     one, two = next(
         (one, two)
         for one in masked
         for two in once
         if two not in masked
         and (len(base[one].ids), base[one].source) == (len(base[two].ids), base[two].source)
+        and windows_of(one) == windows_of(two)
     )
     runs["start"][runs["start"].tolist().index(starts[one])] = starts[two]
     runs["start"] = np.sort(runs["start"])  # the lengths that follow each other may be others now
@@ -299,8 +312,8 @@ def test_reasons_of_rows_are_those_that_the_manifest_counts(study):
         mix = study / "out" / arm
         asked = open_fates(mix, read_claims(mix), study / "store")
         counts: dict[str, dict[str, int]] = {}
-        digests = {digest(text) for documents in texts().values() for text in documents}
-        for one in digests:
+        documents = [text for some in (*texts().values(), MINE) for text in some]
+        for one in map(digest, set(documents)):
             for fate in asked.of_digest(bytes.fromhex(one)):
                 mine = counts.setdefault(fate.origin.source, {})
                 mine[fate.reason] = mine.get(fate.reason, 0) + 1
