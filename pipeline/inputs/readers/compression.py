@@ -8,12 +8,13 @@ caught here, the second by the pinned size and hash.
 
 from __future__ import annotations
 
-import zlib
 from bz2 import BZ2Decompressor
 from collections.abc import Callable, Iterator
 from functools import partial
 from lzma import FORMAT_XZ, LZMADecompressor, LZMAError
 from typing import Any
+
+from zlib_ng import zlib_ng
 
 from mixtures.errors import InputError
 from pipeline.inputs.file import InputFile
@@ -27,7 +28,7 @@ _ZSTD_HEADER_BYTES = 18  # at most, of a frame
 ZSTD_WINDOW_BYTES = 1 << 31
 """The largest window of a zstd frame, which its decoder holds in memory."""
 _XZ_BYTES = 1 << 28  # of memory that a stream may ask for; `xz -9` needs 65 MiB
-_GZIP_WINDOW = 31  # zlib: 15 bits of window, + 16 for gzip's header and trailer
+_GZIP_WINDOW = 31  # of zlib: 15 bits of window, + 16 for gzip's header and trailer
 
 
 def unpacked_blocks(raw: RawFile, packing: str | None, limits: ReadLimits) -> Iterator[bytes]:
@@ -78,10 +79,10 @@ def _gzip_pieces(raw: RawFile) -> Iterator[bytes]:
                 packed = packed.lstrip(b"\0") if members else packed  # gzip pads with zeros
                 if not packed:
                     break
-                member, members = zlib.decompressobj(_GZIP_WINDOW), members + 1
+                member, members = zlib_ng.decompressobj(_GZIP_WINDOW), members + 1
             try:
                 yield member.decompress(packed, MEBIBYTE)
-            except zlib.error as error:
+            except zlib_ng.error as error:  # type: ignore[misc]  # its stub has an instance there
                 raise _damaged(raw, "gz", str(error)) from None
             packed, member = (
                 (member.unused_data, None) if member.eof else (member.unconsumed_tail, member)
