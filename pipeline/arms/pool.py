@@ -4,10 +4,9 @@ removes, or those that were approved, of which some stand in the base.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +14,10 @@ import numpy.typing as npt
 from mixtures.keys import KeyRange, order_keys
 from mixtures.stream.arms.study import Approval
 from mixtures.stream.placebo import add_lengths
-from pipeline.stages.eligible import Choice, last_key, read_kept, score_column
+from pipeline.stages.eligible import Choice, ReadColumn, last_key, score_column
 
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
-ReadColumn = Callable[..., npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,6 @@ class Pool:
         self, choice: Choice, keys: KeyRange, approval: Approval | None, *, used: bool = False
     ) -> None:
         self._choice, self._below, self._approval, self._used = choice, keys.high, approval, used
-        self._removed = choice.removed()
         last = last_key(choice)
         self.keys = KeyRange(max(keys.low, last + 1) if last else keys.low, keys.high)
 
@@ -94,30 +91,27 @@ class Pool:
             *(place.astype(np.int64) for place in places),
         )
 
-    def _parts(self) -> Iterator[Callable[[str], npt.NDArray[Any]]]:
+    def _parts(self) -> Iterator[ReadColumn]:
         """Of each partition, what gives the columns of its donors, [num_docs] in key order."""
         for partition in range(len(self._choice.eligible.tables)):
             yield self._approved(partition) if self._approval else self._kept(partition)
 
-    def _kept(self, partition: int) -> Callable[[str], npt.NDArray[Any]]:
-        column = partial(read_kept, self._choice.eligible, partition=partition)
-        rows = self._rows(column, partition, self._taken(partition))
+    def _kept(self, partition: int) -> ReadColumn:
+        column = partial(self._choice.eligible.kept_column, partition=partition)
+        rows = self._rows(column, partition, self._choice.taken[partition])
         return lambda name: np.asarray(column(name)[rows])
 
-    def _approved(self, partition: int) -> Callable[[str], npt.NDArray[Any]]:
+    def _approved(self, partition: int) -> ReadColumn:
         """Those that nothing of the study removes, and those that the list alone does."""
         eligible, approval = self._choice.eligible, self._approval
         assert approval is not None
-        kept = partial(read_kept, eligible, partition=partition)
+        kept = partial(eligible.kept_column, partition=partition)
         gone = partial(eligible.removed_column, partition=partition)
         bit = len(eligible.reasons) - eligible.filters
         lists = np.uint32(sum(1 << (number + bit) for number in approval.lists))
         pieces = []
-        for column, count in (
-            (kept, self._taken(partition)),
-            (gone, self._removed[partition]),
-        ):
-            rows = self._rows(column, partition, count)
+        for column, counts in ((kept, self._choice.taken), (gone, self._choice.removed)):
+            rows = self._rows(column, partition, counts[partition])
             score = column("score", prefix=score_column(approval.scores))[rows]
             chosen = score >= 0
             if column is gone:
@@ -127,9 +121,6 @@ class Pool:
         digest = digest.astype(np.uint64)
         order = np.lexsort((digest[:, 1], digest[:, 0], order_keys(digest)))
         return lambda name: np.concatenate([column(name)[rows] for column, rows in pieces])[order]
-
-    def _taken(self, partition: int) -> int:
-        return sum(run.documents for run in self._choice.first_epoch if run.partition == partition)
 
     def _rows(self, column: ReadColumn, partition: int, before: int) -> slice:
         """Of a table of a partition, the rows that may be donors. before: how many of them the

@@ -77,11 +77,8 @@ def _removed(
     source within its quota, [num_docs] of a partition each.
     """
     eligible = choice.eligible
-    for partition, count in enumerate(choice.removed()):
-        digest, num_tokens, verdicts = (
-            np.asarray(eligible.removed_column(name, partition)[:count])
-            for name in ("digest", "num_tokens", "verdicts")
-        )
+    for column in choice.removed_columns():
+        digest, num_tokens, verdicts = map(column, ("digest", "num_tokens", "verdicts"))
         # the bits below are other reasons than filters
         verdicts = verdicts >> np.uint32(len(eligible.reasons) - eligible.filters)
         judged = verdicts != 0

@@ -24,7 +24,7 @@ from mixtures.stream.placebo import Candidates, add_lengths, by_class, matched
 from mixtures.words import plural
 from mixtures.yaml.fields import plain_decimal
 from pipeline.judges.verdicts import Partners, rank
-from pipeline.stages.eligible import Choice, last_key, read_kept
+from pipeline.stages.eligible import Choice, last_key
 
 _SPARE = 8
 """Standard deviations more than the expected number of small ranks that are looked at."""
@@ -111,21 +111,14 @@ class _Source:
         self.choice = choice
         self.partners: list[Partners] = []
         self._spared = spared
-        self._taken = {run.partition: run.documents for run in choice.first_epoch}
-        self._removed = dict(enumerate(choice.removed()))
 
     def imitated(self, number: int) -> dict[int, int]:
         """Documents that a filter removes within the quota, by length."""
         eligible = self.choice.eligible
         bit = np.uint32(1 << len(eligible.reasons) - eligible.filters + number)
         counts: dict[int, int] = {}
-        for partition, count in self._removed.items():
-            if count:
-                verdicts, num_tokens = (
-                    np.asarray(eligible.removed_column(name, partition)[:count])
-                    for name in ("verdicts", "num_tokens")
-                )
-                add_lengths(counts, num_tokens[(verdicts & bit) != 0])
+        for column in self.choice.removed_columns():
+            add_lengths(counts, column("num_tokens")[(column("verdicts") & bit) != 0])
         return counts
 
     def candidates(self) -> dict[int, int]:
@@ -193,13 +186,12 @@ class _Source:
 
     def _columns(self) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]]:
         """Lengths and ranks of the candidates, [num_docs] of a partition each."""
-        eligible = self.choice.eligible
-        for partition, count in sorted(self._taken.items()):
-            num_tokens = np.asarray(read_kept(eligible, "num_tokens", partition)[:count], np.int64)
-            ranks = rank(np.asarray(read_kept(eligible, "digest", partition)[:count]))
-            free = np.ones(count, np.bool_)
+        for column in self.choice.taken_columns():
+            num_tokens = column("num_tokens").astype(np.int64)
+            ranks = rank(column("digest"))
+            free = np.ones(len(ranks), np.bool_)
             if self._spared:
-                free &= np.asarray(read_kept(eligible, "spared", partition)[:count]) == 0
+                free &= column("spared") == 0
             for part in self.partners:
                 free &= ~part.of_length(num_tokens, ranks)
             yield num_tokens[free], ranks[free]

@@ -83,7 +83,7 @@ def write_mix(
 
 
 def _nothing_left(name: str, choices: Mapping[str, Choice]) -> RecipeError:
-    removed = any(sum(choice.removed()) for choice in choices.values())
+    removed = any(sum(choice.removed) for choice in choices.values())
     what = (
         "every document of it is removed"
         if removed

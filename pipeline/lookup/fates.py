@@ -41,7 +41,7 @@ from pipeline.lookup.fate import (
 from pipeline.lookup.rows import fate_when_read
 from pipeline.lookup.selection import MixFilter, MixStore
 from pipeline.places.places import Place
-from pipeline.stages.eligible import Eligible, read_kept
+from pipeline.stages.eligible import Eligible
 from pipeline.stages.ingest import QUARANTINE
 from pipeline.stages.near.clusters import drop_rows, read_drops
 from pipeline.store.columns import prefix, read_column
@@ -212,9 +212,8 @@ class Fates:
         """Filter, quota or kept, as the selection says."""
         choice = self.mix.choices[name]
         partition = document.key // (KEY_SPACE // len(choice.eligible.tables))
-        taken = {run.partition: run.documents for run in choice.first_epoch}.get(partition, 0)
-        at_kept = _index(read_kept(choice.eligible, "digest", partition), document)
-        if at_kept is not None and at_kept < taken:
+        at_kept = _index(choice.eligible.kept_column("digest", partition), document)
+        if at_kept is not None and at_kept < choice.taken[partition]:
             return Decision("kept", removed_by=0)
         removed_by = 0 if at_kept is not None else None
         also: tuple[str, ...] = ()
@@ -223,19 +222,15 @@ class Fates:
             if at_removed is not None:
                 verdicts = int(choice.eligible.removed_column("verdicts", partition)[at_removed])
                 removed_by, also = _verdicts(choice.eligible, verdicts)
-                if at_removed < self.mix.removed(name)[partition]:
+                if at_removed < choice.removed[partition]:
                     return Decision(also[0], removed_by=removed_by, also=also[1:])
         explanation = Explanation(last_order_key=self._last_key(name))
         return Decision(BEYOND_QUOTA, explanation, removed_by, also)
 
     def _last_key(self, name: str) -> str | None:
         """Order key of the last document that a quota took; None if it took none."""
-        choice = self.mix.choices[name]
-        if not choice.first_epoch:
-            return None
-        run = choice.first_epoch[-1]
-        last = read_kept(choice.eligible, "digest", run.partition)[run.documents - 1]
-        return f"{order_key(_bytes(last)):016x}"
+        columns = list(self.mix.choices[name].taken_columns())
+        return f"{order_key(_bytes(columns[-1]('digest')[-1])):016x}" if columns else None
 
     def _judgement(
         self, number: int, item: MixFilter, document: LedgerRow, removed_by: int | None

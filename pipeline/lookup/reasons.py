@@ -17,7 +17,7 @@ from mixtures.diff.figures import Reasons
 from mixtures.diff.reasons import BEYOND, NOT_READ, UNKNOWN, WhyNot
 from mixtures.keys import KEY_SPACE, order_keys
 from pipeline.lookup.fates import Fates
-from pipeline.stages.eligible import Choice, read_kept
+from pipeline.stages.eligible import Choice
 
 
 class StoreReasons:
@@ -99,8 +99,8 @@ class StoreReasons:
 
         Object [num_docs]. digest: uint64 [num_docs, 2].
         """
-        taken = sum(run.documents for run in choice.first_epoch if run.partition == partition)
-        kept = np.asarray(read_kept(choice.eligible, "digest", partition))[taken:]
+        kept = np.asarray(choice.eligible.kept_column("digest", partition))
+        kept = kept[choice.taken[partition] :]
         pieces = [_frame(kept, np.full(len(kept), -1))]
         if choice.eligible.reasons:
             removed, verdicts = (
@@ -112,7 +112,7 @@ class StoreReasons:
             lowest = np.log2((verdicts & -verdicts.astype(np.int64)).astype(np.float64)).astype(
                 np.int64
             )
-            lowest[self.mix.removed(choice.eligible.name)[partition] :] = -1
+            lowest[choice.removed[partition] :] = -1
             pieces.append(_frame(removed, lowest))
         wanted = _frame(digest, np.arange(len(digest))).rename({"reason": "row"})
         reasons = np.full(len(digest), UNKNOWN, object)

@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
-from mixtures.diff.compare import KEY
 from mixtures.rules.filter_definition import MILLION
 from pipeline.lookup.selection import MixFilter, MixStore
-from pipeline.stages.eligible import scored_documents
+from pipeline.stages.known_scores import known_scores
 
 SCORE_EDGES: list[int] = [
     0,
@@ -37,12 +35,9 @@ def score_counts(mix: MixStore, number: int, digest: npt.NDArray[np.uint64]) -> 
     digest: uint64 [num_docs, 2].
     """
     counts = np.zeros(len(SCORE_EDGES) - 1, np.int64)
-    wanted = pl.DataFrame({name: digest[:, half] for half, name in enumerate(KEY)})
     for choice in mix.choices.values():
         if number < choice.eligible.filters:  # else an insert
-            for scored in scored_documents(choice, number):
-                found = wanted.join(_frame(*scored), on=KEY)
-                counts += by_edges(found["score"].to_numpy())
+            counts += by_edges(known_scores(choice.eligible, number, digest))
     return counts
 
 
@@ -51,10 +46,3 @@ def by_edges(scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
     escalated, lies below all. scores: millionths [num_docs].
     """
     return np.histogram(np.asarray(scores, np.int64), SCORE_EDGES)[0]
-
-
-def _frame(digest: npt.NDArray[Any], score: npt.NDArray[Any]) -> pl.DataFrame:
-    """digest: uint64 [num_docs, 2]; score: [num_docs]."""
-    halves = np.asarray(digest).astype(np.uint64)
-    columns = {name: halves[:, half] for half, name in enumerate(KEY)}
-    return pl.DataFrame({**columns, "score": np.asarray(score).astype(np.int64)})

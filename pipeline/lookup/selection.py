@@ -294,20 +294,10 @@ class MixStore:
         """
         return np.ones(len(digest), np.bool_)
 
-    def removed(self, name: str) -> list[int]:
-        """Of each partition, how many documents filters keep out of the mix (`Choice.removed`)."""
-        if name not in self._removed:
-            self._removed[name] = self.choices[name].removed()
-        return self._removed[name]
-
     @cached_property
     def _whole(self) -> set[str]:
         """Sources that the recipe uses whole."""
         return {item["name"] for item in self.claims.recipe["sources"] if item.get("all")}
-
-    @cached_property
-    def _removed(self) -> dict[str, list[int]]:
-        return {}
 
     def _filter(self, said: FilterRuleClaim) -> MixFilter:
         pin, classifier = said.blocklist, said.classifier

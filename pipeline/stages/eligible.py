@@ -16,7 +16,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ from mixtures.recipe.near_request import EXCLUDED, NEAR
 from mixtures.stream.order import SourceOrder
 from mixtures.stream.placebo import add_lengths
 from mixtures.stream.rotation import rotation
-from mixtures.stream.selection import Copies, End, Lengths, PartitionTable, Run, Selection, select
+from mixtures.stream.selection import Copies, End, Lengths, PartitionTable, Selection, select
 from pipeline.store.columns import read_column
 from pipeline.store.records import Frozen, Record
 
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from pipeline.stages.select_plan import SelectPlan
 
 KEPT, COPIES, REMOVED = "", "+copies", "+removed"
+
+ReadColumn = Callable[..., npt.NDArray[Any]]
+"""Reads a column [num_docs] by its name, and by its prefix if it is a filter's."""
 
 
 def partition_folder(folder: Path, partition: int) -> Path:
@@ -140,6 +144,12 @@ class Eligible:
         strand = self.strand(1)
         return Copies(strand.column("of", partition), strand.lengths(partition))
 
+    def kept_column(self, name: str, partition: int, prefix: str = "") -> npt.NDArray[Any]:
+        """A column [num_docs] of the documents that can be in the mix, memory-mapped."""
+        return read_column(
+            partition_folder(self.folder, partition), name, f"{self.name}{KEPT}.{prefix}"
+        )
+
     def removed_column(self, name: str, partition: int, prefix: str = "") -> npt.NDArray[Any]:
         """A column [num_docs] of the documents that filters remove, memory-mapped."""
         return read_column(
@@ -174,11 +184,27 @@ class Choice:
         )
         return replace(self, strands=[kept, copied.rotated(first, lengths)])
 
-    @property
-    def first_epoch(self) -> list[Run]:
-        """Runs of the first epoch: each document once."""
-        return [run for run in self.strands[0].runs if run.epoch == 0]
+    def taken_columns(self) -> Iterator[ReadColumn]:
+        """What reads those of the documents in the mix, each once, of one partition after the
+        other; partitions without any are left out.
+        """
+        return _first_rows(self.eligible.kept_column, self.taken)
 
+    def removed_columns(self) -> Iterator[ReadColumn]:
+        """Likewise, of the `removed` documents."""
+        return _first_rows(self.eligible.removed_column, self.removed)
+
+    def reached_columns(self) -> Iterator[ReadColumn]:
+        """Likewise, of all documents before the end of the quota."""
+        return chain(self.taken_columns(), self.removed_columns())
+
+    @cached_property
+    def taken(self) -> list[int]:
+        """Of each partition, how many documents the first epoch takes."""
+        counts = {run.partition: run.documents for run in self.strands[0].runs if run.epoch == 0}
+        return [counts.get(partition, 0) for partition in range(len(self.eligible.tables))]
+
+    @cached_property
     def removed(self) -> list[int]:
         """Of each partition, how many removed documents stand before the end of the quota: those
         that filters, not the quota, keep out.
@@ -227,10 +253,7 @@ class Choice:
         """
         after = self.eligible.removed_column("after", end.partition)
         if not self.eligible.shrink:
-            taken = next(
-                run.documents for run in self.first_epoch if run.partition == end.partition
-            )
-            return int(np.searchsorted(after, np.uint32(taken), "left"))
+            return int(np.searchsorted(after, np.uint32(self.taken[end.partition]), "left"))
         if end.place is None:
             return len(after)
         return int(
@@ -238,6 +261,15 @@ class Choice:
                 self.eligible.removed_column("place", end.partition), np.uint64(end.place), "left"
             )
         )
+
+
+def _first_rows(column: ReadColumn, counts: Sequence[int]) -> Iterator[ReadColumn]:
+    """column: of a partition. counts: how many rows of each."""
+
+    def first(partition: int, count: int, name: str, prefix: str = "") -> npt.NDArray[Any]:
+        return np.asarray(column(name, partition, prefix)[:count])
+
+    return (partial(first, at, count) for at, count in enumerate(counts) if count)
 
 
 @dataclass
@@ -256,13 +288,9 @@ class RemovalFigures:
 
 def removal_figures(choice: Choice) -> list[RemovalFigures]:
     """Figures of each reason, in their order."""
-    eligible = choice.eligible
-    figures = [RemovalFigures() for _ in eligible.reasons]
-    for partition, count in enumerate(choice.removed()):
-        if not count:
-            continue
-        verdicts = np.asarray(eligible.removed_column("verdicts", partition)[:count])
-        num_tokens = np.asarray(eligible.removed_column("num_tokens", partition)[:count], np.int64)
+    figures = [RemovalFigures() for _ in choice.eligible.reasons]
+    for column in choice.removed_columns():
+        verdicts, num_tokens = column("verdicts"), column("num_tokens").astype(np.int64)
         lowest = verdicts & -verdicts.astype(np.int64)
         for number, figure in enumerate(figures):
             for chosen, sums in (
@@ -284,24 +312,15 @@ def score_digest(choices: Iterable[Choice], number: int) -> tuple[int, str]:
     bytes, score as int32 little-endian.
     """
     state, documents = blake3(), 0
-    for choice in choices:
-        taken = {run.partition: run.documents for run in choice.first_epoch}
-        removed = dict(enumerate(choice.removed()))
-        kept = partial(read_kept, choice.eligible)
-        for counts, column in ((taken, kept), (removed, choice.eligible.removed_column)):
-            for partition in sorted(counts):
-                scores = np.asarray(
-                    column("score", partition, score_column(number))[: counts[partition]]
-                )
-                scored = np.flatnonzero(scores >= 0)
-                rows = np.zeros((len(scored), 20), np.uint8)
-                digests = np.asarray(column("digest", partition)[: counts[partition]])[scored]
-                rows[:, :16] = (
-                    np.ascontiguousarray(digests).astype(">u8").view(np.uint8).reshape(-1, 16)
-                )
-                rows[:, 16:] = scores[scored].astype("<i4").view(np.uint8).reshape(-1, 4)
-                state.update(rows.tobytes())
-                documents += len(scored)
+    for column in chain.from_iterable(choice.reached_columns() for choice in choices):
+        scores = column("score", score_column(number))
+        scored = np.flatnonzero(scores >= 0)
+        rows = np.zeros((len(scored), 20), np.uint8)
+        digests = np.ascontiguousarray(column("digest")[scored])
+        rows[:, :16] = digests.astype(">u8").view(np.uint8).reshape(-1, 16)
+        rows[:, 16:] = scores[scored].astype("<i4").view(np.uint8).reshape(-1, 4)
+        state.update(rows.tobytes())
+        documents += len(scored)
     return documents, state.hexdigest()
 
 
@@ -310,53 +329,19 @@ def flagged_above(choices: Iterable[Choice], number: int, thresholds: Sequence[i
     millionths, whatever became of them.
     """
     counts = [0] * len(thresholds)
-    for choice in choices:
-        taken = {run.partition: run.documents for run in choice.first_epoch}
-        removed = dict(enumerate(choice.removed()))
-        kept = partial(read_kept, choice.eligible)
-        for documents, column in ((taken, kept), (removed, choice.eligible.removed_column)):
-            for partition, count in documents.items():
-                scores = np.asarray(column("score", partition, score_column(number))[:count])
-                for at, threshold in enumerate(thresholds):
-                    counts[at] += int((scores > threshold).sum())
+    for column in chain.from_iterable(choice.reached_columns() for choice in choices):
+        scores = column("score", score_column(number))
+        for at, threshold in enumerate(thresholds):
+            counts[at] += int((scores > threshold).sum())
     return counts
-
-
-def read_kept(eligible: Eligible, name: str, partition: int, prefix: str = "") -> npt.NDArray[Any]:
-    """A column [num_docs] of the documents that can be in the mix, memory-mapped."""
-    return read_column(
-        partition_folder(eligible.folder, partition), name, f"{eligible.name}.{prefix}"
-    )
-
-
-def scored_documents(
-    choice: Choice, number: int
-) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
-    """Digests, uint64 [num_docs, 2], and scores of a filter, millionths [num_docs], -1 without one,
-    of what can be in the mix and of what is removed, by partition.
-    """
-    eligible, prefix = choice.eligible, score_column(number)
-    columns: list[Callable[[str, int, str], npt.NDArray[Any]]] = [partial(read_kept, eligible)]
-    columns += [eligible.removed_column] if eligible.reasons else []
-    for partition in range(len(eligible.tables)):
-        for column in columns:
-            yield column("digest", partition, ""), column("score", partition, prefix)
 
 
 def last_key(choice: Choice) -> int:
     """The largest order key of the documents that a quota reaches, removed ones included; 0 without
     any.
     """
-    taken = {run.partition: run.documents for run in choice.first_epoch}
-    removed = dict(enumerate(choice.removed()))
-    kept, last = partial(read_kept, choice.eligible), 0
-    for counts, column in ((taken, kept), (removed, choice.eligible.removed_column)):
-        partitions = [at for at, count in counts.items() if count]
-        if partitions:
-            at = max(partitions)
-            digest = np.ascontiguousarray(column("digest", at)[counts[at] - 1])
-            last = max(last, order_key(digest.astype(">u8").tobytes()))
-    return last
+    last = [column("digest")[-1] for column in choice.reached_columns()]
+    return max((order_key(one.astype(">u8").tobytes()) for one in last), default=0)
 
 
 class SourceTable(Frozen):

@@ -7,7 +7,7 @@ dropped or (`action: report`) kept.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.recipe.loaded import LoadedRecipe
 from pipeline.judges.annotators.ngram_table import Coverage, missed_words
 from pipeline.report import plural, say
-from pipeline.stages.eligible import Choice, read_kept
+from pipeline.stages.eligible import Choice, ReadColumn
 from pipeline.stages.gathering import ledger_segments
 from pipeline.stages.select_plan import SelectPlan
 from pipeline.store.columns import prefix, read_column
@@ -155,18 +155,7 @@ def _dropped(choice: Choice) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     Returns: int64 [num_docs] both.
     """
     bit = np.uint32(1 << list(choice.eligible.reasons).index(CONTAMINATED))
-    pieces = []
-    for partition, count in enumerate(choice.removed()):
-        mine = (
-            np.asarray(choice.eligible.removed_column("verdicts", partition)[:count]) & bit
-        ) != 0
-        pieces.append(
-            [
-                np.asarray(choice.eligible.removed_column(name, partition)[:count])[mine]
-                for name in ("segment", "ledger_row")
-            ]
-        )
-    return _joined(pieces)
+    return _places((column, column("verdicts") & bit) for column in choice.removed_columns())
 
 
 def _kept(choice: Choice) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
@@ -174,19 +163,16 @@ def _kept(choice: Choice) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
 
     Returns: int64 [num_docs] both.
     """
-    pieces = []
-    for run in choice.first_epoch:
-        grams, *columns = (
-            np.asarray(read_kept(choice.eligible, name, run.partition)[: run.documents])
-            for name in ("grams", "segment", "ledger_row")
-        )
-        pieces.append([column[grams > 0] for column in columns])
-    return _joined(pieces)
+    return _places((column, column("grams")) for column in choice.taken_columns())
 
 
-def _joined(pieces: list[list[npt.NDArray[Any]]]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """(segment, ledger row), int64 [num_docs], of pieces of both."""
-    empty = np.empty(0, np.int64)
-    return np.concatenate([empty, *(segment for segment, _ in pieces)]), np.concatenate(
-        [empty, *(row for _, row in pieces)]
-    )
+def _places(
+    found: Iterable[tuple[ReadColumn, npt.NDArray[Any]]],
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """(segment, ledger row), int64 [num_docs], of the documents for which a number is not 0."""
+    pieces = [np.empty((2, 0), np.int64)]
+    for column, numbers in found:
+        mine = numbers != 0
+        pieces.append(np.stack([column(name)[mine] for name in ("segment", "ledger_row")]))
+    segment, row = np.concatenate(pieces, axis=1)
+    return segment, row

@@ -206,7 +206,7 @@ def waterfall(
             {name: count for name, count in group.record.counts.items() if name.startswith(PREFIX)}
         )
         documents += group.record.documents
-    kept = sum(run.documents for run in choice.first_epoch)
+    kept = sum(choice.taken)
     removed = {
         reason: figure.first[0] for reason, figure in zip(eligible.reasons, figures, strict=True)
     }

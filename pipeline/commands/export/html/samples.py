@@ -94,13 +94,10 @@ def _removed_of(mix: MixStore, source: str, samples: int) -> Iterator[Removed]:
         **dict(enumerate(reasons[:before])),
         **{before + at: f"filter {own.rule.label}" for at, own in mix.own_filters.items()},
     }
-    for partition, count in enumerate(choice.removed()):
-        if not (count and wanted):  # without a reason there are no columns
-            continue
-        columns = [
-            np.asarray(choice.eligible.removed_column(name, partition)[:count])
-            for name in ("digest", "num_tokens", "verdicts")
-        ]
+    for column in choice.removed_columns():
+        if not wanted:
+            return
+        columns = [column(name) for name in ("digest", "num_tokens", "verdicts")]
         lacked = np.flatnonzero(mix.lacks(source, columns[0]))[:wanted]
         for digest, num_tokens, verdicts in zip(*(one[lacked] for one in columns), strict=True):
             why = [reason for bit, reason in asked.items() if int(verdicts) >> bit & 1]
@@ -155,21 +152,17 @@ def scores(mix: MixStore) -> list[Scores]:
 
 def _scores(mix: MixStore, number: int, above: int, item: MixFilter) -> Scores:
     from pipeline.lookup.scores import SCORE_EDGES, by_edges
-    from pipeline.stages.eligible import read_kept, score_column
+    from pipeline.stages.eligible import score_column
 
     kept, gone = np.zeros((2, len(SCORE_EDGES) - 1), np.int64)
     prefix = score_column(number)
     for name, choice in mix.choices.items():
         if number >= choice.eligible.filters:  # an insert
             continue
-        for run in choice.first_epoch:
-            scored = read_kept(choice.eligible, "score", run.partition, prefix)
-            kept += by_edges(scored[: run.documents])
-        for partition, count in enumerate(choice.removed()):
-            if count:
-                scored = choice.eligible.removed_column("score", partition, prefix)[:count]
-                digest = np.asarray(choice.eligible.removed_column("digest", partition)[:count])
-                lacked = mix.lacks(name, digest)
-                gone += by_edges(scored[lacked])
-                kept += by_edges(scored[~lacked])
+        for column in choice.taken_columns():
+            kept += by_edges(column("score", prefix))
+        for column in choice.removed_columns():
+            scored, lacked = column("score", prefix), mix.lacks(name, column("digest"))
+            gone += by_edges(scored[lacked])
+            kept += by_edges(scored[~lacked])
     return Scores(item.rule.label, above, SCORE_EDGES, kept.tolist(), gone.tolist())
