@@ -25,19 +25,18 @@ from mixtures.errors import AnnealmixError, ManifestError
 from mixtures.mix.files import TOKENS, part_path
 from mixtures.mix.tables import TABLES, Columns, part_hash
 from mixtures.stream.arms.donors import EXACT, KINDS
-from pipeline.executors.stage import Plan, Stage, Unit
 from pipeline.stages.mix_folder import (
-    Layout,
+    SlicesPlan,
+    SlicesStage,
+    SliceUnit,
     WrittenSlice,
     file_inside,
     folder_inside,
-    holds_slice,
-    slice_record,
     write_at,
     write_table,
 )
 from pipeline.stages.stream_columns import copy_runs
-from pipeline.store.records import Frozen, file_hash, named, sync, write_record
+from pipeline.store.records import Frozen, file_hash, sync
 
 Int64s = npt.NDArray[np.int64]
 ARMS_FORMAT = 1
@@ -51,11 +50,10 @@ plan's, its first token there, and 1 if it is cut and so ends in an EOD of its o
 _BLOCK_BYTES = 1 << 22
 
 
-class ArmUnit(Unit):
+class ArmUnit(SliceUnit):
     """A slice of an arm."""
 
     arm: str
-    slice: int
 
 
 class ArmFolder(Frozen):
@@ -67,15 +65,10 @@ class ArmFolder(Frozen):
     nothing."""
 
 
-class ArmsPlan(Plan[ArmUnit]):
+class ArmsPlan(SlicesPlan[ArmUnit]):
     """What writing the arms of a study must know."""
 
     base: Path
-    layout: Layout
-    total_documents: int
-    total_tokens: int
-    eod_id: int
-    bos_id: int | None
     chunks: tuple[str, ...]
     """BLAKE3 of each chunk of the base's .bin."""
     parts: dict[str, tuple[str, ...]]
@@ -86,12 +79,11 @@ class ArmsPlan(Plan[ArmUnit]):
     arms: dict[str, ArmFolder]
 
 
-class Arms(Stage[ArmsPlan, ArmUnit]):
+class Arms(SlicesStage[ArmsPlan, ArmUnit]):
     """Writes slices of arms."""
 
     name = "arms"
     plan_type = ArmsPlan
-    in_place = True
 
     def prepare(self, plan: ArmsPlan) -> None:
         """Open each arm when its first slice is asked for."""
@@ -101,27 +93,14 @@ class Arms(Stage[ArmsPlan, ArmUnit]):
         """What donors are read from."""
         return plan.inputs
 
-    def do(self, plan: ArmsPlan, unit: ArmUnit) -> None:
-        """Write one slice, unless a build that was stopped has, and what it wrote is still
-        there.
-        """
-        arm = self._arm(unit.arm)
-        if not holds_slice(arm.folder, unit.slice, plan.layout):
-            record = slice_record(arm.folder, unit.slice)
-            with named(arm.folder):
-                found = arm.write_slice(unit.slice).as_json()
-                with folder_inside(record.parent) as folder:
-                    write_record(record, found, folder)
-
     @staticmethod
-    def outputs(plan: ArmsPlan, unit: ArmUnit) -> list[Path]:
-        """The slice's record; its bytes are parts of files that all slices of the arm share."""
-        return [slice_record(plan.arms[unit.arm].folder, unit.slice)]
+    def mix(plan: ArmsPlan, unit: ArmUnit) -> Path:
+        """That of the arm."""
+        return plan.arms[unit.arm].folder
 
-    @classmethod
-    def is_done(cls, plan: ArmsPlan, unit: ArmUnit) -> bool:
-        """Whether the slice is recorded."""
-        return all(record.is_file() for record in cls.outputs(plan, unit))
+    def write_slice(self, plan: ArmsPlan, unit: ArmUnit) -> WrittenSlice:
+        """Write the bytes and table parts of a slice. Returns its record."""
+        return self._arm(unit.arm).write_slice(unit.slice)
 
     @classmethod
     def useful_workers(cls, plan: ArmsPlan) -> int:

@@ -22,8 +22,8 @@ from pipeline.executors import execute
 from pipeline.inputs.survey import SourceInputs
 from pipeline.report import say
 from pipeline.stages.eligible import Choice
-from pipeline.stages.mix_folder import Layout, prepare_folder
-from pipeline.stages.write import WRITE_FORMAT, SliceUnit, Write, WritePlan
+from pipeline.stages.mix_folder import Layout, SliceUnit, prepare_folder
+from pipeline.stages.write import WRITE_FORMAT, Write, WritePlan
 from pipeline.store.mixes import note_mix, noted_mix
 from pipeline.store.rules import short_key
 from pipeline.store.store import Store

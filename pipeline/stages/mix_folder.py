@@ -8,11 +8,12 @@ link.
 from __future__ import annotations
 
 import os
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -25,8 +26,16 @@ from mixtures.mix import indexed
 from mixtures.mix.blocks import BLOCK_ROWS, REPEATED
 from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.tables import TABLES, Columns, to_arrow
+from pipeline.executors.stage import Plan, Stage, Unit
 from pipeline.store.owned import open_own, opened_folder, remove_inside, require_own
-from pipeline.store.records import Record, file_hash, read_record, write_whole
+from pipeline.store.records import (
+    Record,
+    file_hash,
+    named,
+    read_record,
+    write_record,
+    write_whole,
+)
 
 NUMBERS = ("position", "first_token", "num_tokens", "row")
 """Columns that are smaller as differences, and read in half the time."""
@@ -215,3 +224,64 @@ def holds_slice(folder: Path, number: int, layout: Layout) -> bool:
         and has_bytes(folder / TOKENS, chunks)
         and has_bytes(folder / INDEX, record.index)
     )
+
+
+class SliceUnit(Unit):
+    """A slice of the stream."""
+
+    slice: int
+
+
+U = TypeVar("U", bound=SliceUnit)
+
+
+class SlicesPlan(Plan[U], Generic[U]):
+    """What writing slices must know."""
+
+    layout: Layout
+    total_documents: int
+    total_tokens: int
+    eod_id: int
+    bos_id: int | None
+
+
+P = TypeVar("P", bound=SlicesPlan[Any])
+
+
+class SlicesStage(Stage[P, U], Generic[P, U]):
+    """Base of the stages whose units write slices of mixes, as parts of files that all slices of a
+    mix share.
+    """
+
+    in_place = True
+
+    @staticmethod
+    @abstractmethod
+    def mix(plan: P, unit: U) -> Path:
+        """The folder that a unit writes in."""
+
+    @abstractmethod
+    def write_slice(self, plan: P, unit: U) -> WrittenSlice:
+        """Write the bytes and table parts of a slice. Returns its record."""
+
+    def do(self, plan: P, unit: U) -> None:
+        """Write one slice, unless a build that was stopped has, and what it wrote is still
+        there.
+        """
+        mix = self.mix(plan, unit)
+        if not holds_slice(mix, unit.slice, plan.layout):
+            record = slice_record(mix, unit.slice)
+            with named(mix):
+                found = self.write_slice(plan, unit).as_json()
+                with folder_inside(record.parent) as folder:
+                    write_record(record, found, folder)
+
+    @classmethod
+    def outputs(cls, plan: P, unit: U) -> list[Path]:
+        """The slice's record."""
+        return [slice_record(cls.mix(plan, unit), unit.slice)]
+
+    @classmethod
+    def is_done(cls, plan: P, unit: U) -> bool:
+        """Whether the slice is recorded."""
+        return all(record.is_file() for record in cls.outputs(plan, unit))

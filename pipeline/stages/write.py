@@ -26,27 +26,22 @@ from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.tables import TABLES, part_hash
 from mixtures.stream.order import Int64s, Placed, SourceOrder, deviation, place
 from mixtures.stream.selection import Cut, Run, Selection
-from pipeline.executors.stage import Plan, Stage, Unit
 from pipeline.stages.eligible import Strand, read_eligible
 from pipeline.stages.gathering import ledger_segments, token_files
 from pipeline.stages.mix_folder import (
-    Layout,
     SliceRecord,
+    SlicesPlan,
+    SlicesStage,
+    SliceUnit,
     file_inside,
     folder_inside,
-    holds_slice,
-    slice_record,
     write_at,
     write_table,
 )
 from pipeline.stages.select import Select
 from pipeline.stages.select_plan import SelectPlan, inputs_of
 from pipeline.stages.stream_columns import StreamColumns, copy_runs
-from pipeline.store.records import (
-    file_hash,
-    named,
-    write_record,
-)
+from pipeline.store.records import file_hash
 
 WRITE_FORMAT = 4
 CHUNK_BYTES = 64 << 20
@@ -75,22 +70,11 @@ def _selection(value: Selection | Mapping[str, Any]) -> Selection:
     return Selection(**{**value, "cut": cut, "runs": tuple(Run(*run) for run in value["runs"])})
 
 
-class SliceUnit(Unit):
-    """A slice of the stream."""
-
-    slice: int
-
-
-class WritePlan(Plan[SliceUnit]):
+class WritePlan(SlicesPlan[SliceUnit]):
     """What writing a mix must know."""
 
     folder: Path = Path()
     """That the mix is written in; set when all else is known."""
-    layout: Layout
-    total_documents: int
-    total_tokens: int
-    eod_id: int
-    bos_id: int | None
     select: SelectPlan
     """Of the stage that is written from."""
     selections: tuple[
@@ -104,12 +88,11 @@ class WritePlan(Plan[SliceUnit]):
         return {**self.as_json("folder", "units", "select"), "select": self.select.decisive()}
 
 
-class Write(Stage[WritePlan, SliceUnit]):
+class Write(SlicesStage[WritePlan, SliceUnit]):
     """Writes slices of the stream."""
 
     name = "write"
     plan_type = WritePlan
-    in_place = True
 
     def prepare(self, plan: WritePlan) -> None:
         """Open the selection."""
@@ -122,26 +105,14 @@ class Write(Stage[WritePlan, SliceUnit]):
         ]
         return {**inputs_of(plan.select), **dict.fromkeys(selected, "")}
 
-    def do(self, plan: WritePlan, unit: SliceUnit) -> None:
-        """Write one slice, unless a build that was stopped has, and what it wrote is still
-        there.
-        """
-        if not holds_slice(self._mix.folder, unit.slice, plan.layout):
-            record = slice_record(self._mix.folder, unit.slice)
-            with named(self._mix.folder):
-                found = self._mix.write_slice(unit.slice).as_json()
-                with folder_inside(record.parent) as folder:
-                    write_record(record, found, folder)
-
     @staticmethod
-    def outputs(plan: WritePlan, unit: SliceUnit) -> list[Path]:
-        """The slice's record; its bytes are parts of files that all slices share."""
-        return [slice_record(plan.folder, unit.slice)]
+    def mix(plan: WritePlan, unit: SliceUnit) -> Path:
+        """That of all units."""
+        return plan.folder
 
-    @classmethod
-    def is_done(cls, plan: WritePlan, unit: SliceUnit) -> bool:
-        """Whether the slice is recorded."""
-        return all(record.is_file() for record in cls.outputs(plan, unit))
+    def write_slice(self, plan: WritePlan, unit: SliceUnit) -> SliceRecord:
+        """Write the bytes, index entries and table parts of a slice. Returns its record."""
+        return self._mix.write_slice(unit.slice)
 
     @staticmethod
     def describe(unit: SliceUnit) -> str:

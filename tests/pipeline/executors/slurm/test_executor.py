@@ -11,8 +11,9 @@ from pipeline.executors.slurm import executor
 from pipeline.executors.slurm.chain import Chain
 from pipeline.executors.slurm.profile import Profile
 from pipeline.executors.stage import Plan
+from pipeline.stages.mix_folder import SliceUnit
 from pipeline.stages.select import Select
-from pipeline.stages.write import SliceUnit, Write
+from pipeline.stages.write import Write
 
 
 @pytest.mark.parametrize(
