@@ -19,6 +19,7 @@ from fractions import Fraction
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from mixtures.keys import order_key
@@ -84,6 +85,23 @@ def write_filters(folder: Path) -> Path:
 
 def train(folder: Path, name: str, terms: Sequence[str], harmful: Sequence[str]) -> None:
     """A bundle folder/NAME whose classifier finds harmful what speaks in those words."""
+    for path, content in _trained(name, tuple(terms), tuple(harmful)).items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+
+
+@cache
+def _trained(name: str, terms: Sequence[str], harmful: Sequence[str]) -> dict[Path, bytes]:
+    """The files of such a bundle, by path below its folder's: most of a small study's time is spent
+    in training.
+    """
+    with TemporaryDirectory() as work:
+        _train(Path(work), name, terms, harmful)
+        files = [path for path in (Path(work) / name).rglob("*") if path.is_file()]
+        return {path.relative_to(work): path.read_bytes() for path in files}
+
+
+def _train(folder: Path, name: str, terms: Sequence[str], harmful: Sequence[str]) -> None:
     labelled = folder / f".{name}.jsonl"
     draw = random.Random(name)
     rows = []
