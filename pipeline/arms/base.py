@@ -4,7 +4,7 @@ their bytes are written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,8 +43,12 @@ class Base:
     """By arm, what its filter removes."""
     masks: Mapping[str, TermMask]
     """Of arms that mask terms, what finds these."""
-    rewrites: Sequence[Rewrites] = ()
-    """Of all arms."""
+
+    @property
+    def rewrites(self) -> list[Rewrites]:
+        """Of all arms, each file's once."""
+        made = (one.rewrites for one in self.fillings.values())
+        return list({one.file: one for one in made if one}.values())
 
     @property
     def token_files(self) -> list[Path]:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.keys import KeyRange
-from mixtures.stream.arms.donors import CUT, EXACT, JOINED, Fill, Pieces
+from mixtures.stream.arms.donors import Fill, Pieces, kinds
 from mixtures.stream.arms.figures import Given
 from mixtures.stream.arms.study import Filled, LoadedStudy
 from pipeline.arms.pool import Donors, Pool
@@ -61,13 +61,12 @@ class Filler:
         judged: Judged,
         slots: Slots,
         filled: Filled,
-        rewrites: tuple[Rewrites, int] | None = None,
+        rewrites: Rewrites | None = None,
     ) -> None:
-        """rewrites: of these arms, and the number of the file of their tokens."""
         self._study, self._judged, self._slots, self.filled = study, judged, slots, filled
         self._rewrites, self._left = rewrites, slots.num_tokens.copy()
         if rewrites:
-            np.subtract.at(self._left, rewrites[0].slot, rewrites[0].num_tokens)
+            self._left[rewrites.slot] -= rewrites.num_tokens
         self._wanted = np.logical_or.reduce([slots.arms[arm] for arm in filled.arms])
         self._wanted &= self._left > 0
         self._givers = [study.donor_source(name) for name in slots.names]
@@ -91,16 +90,13 @@ class Filler:
         """Find the documents that fill the slots. given: as `share_out`, with no slot unfilled."""
         found, donors, sources, keys = [], [], [], {}
         before = 0
-        rewrites = self._rewrites[0] if self._rewrites else None
-        if self._rewrites:  # before all others, so that each is the first in its slot
-            made, file = self._rewrites
+        if made := self._rewrites:  # before all others, so that each is the first in its slot
             kept = np.minimum(made.num_tokens, self._slots.num_tokens[made.slot])
             before = len(kept)
             none = np.zeros(before, np.int64)
+            file = none + made.token_file
             found.append([made.slot, kept, none, np.arange(before)])
-            donors.append(
-                Donors(made.num_tokens, made.digest, none + file, made.offset, none, made.row)
-            )
+            donors.append(Donors(made.num_tokens, made.digest, file, made.offset, none, made.row))
             sources.append(none - 1)
         for name, one in given.items():
             pieces = one.pieces
@@ -119,9 +115,7 @@ class Filler:
         order = np.argsort(columns[0], kind="stable")
         slot, kept, repeat, donor = (column[order] for column in columns)
         of_all = _joined(donors)
-        alone = np.bincount(slot)[slot] == 1 if len(slot) else slot == 0
-        whole = kept == of_all.num_tokens[donor]
-        kind = np.where(alone, np.where(whole, EXACT, CUT), JOINED)
+        kind = kinds(slot, kept, of_all.num_tokens[donor])
         ends = np.cumsum(kept)
         first = np.searchsorted(slot, slot)  # of each piece, the first of its slot
         offset = ends - kept - (ends - kept)[first] if len(slot) else ends
@@ -137,7 +131,7 @@ class Filler:
             of_all,
             source,
             keys,
-            rewrites,
+            self._rewrites,
         )
 
     def _taking(self, giver: str) -> Int64s:

@@ -60,6 +60,8 @@ class Rewrites:
     """EOD included."""
     offset: Int64s
     """Tokens of the folder's file before it."""
+    token_file: int
+    """Number of that file among those that donors are read from."""
 
     @property
     def tokens(self) -> Path:
@@ -141,30 +143,21 @@ class RewritesFile:
         return text
 
 
-def open_rewrites(study: LoadedStudy) -> dict[str, RewritesFile]:
-    """The files of a study, by their names.
-
-    Raises:
-        RecipeError: as `RewritesFile`.
-    """
-    names = {filled.rewrites for filled in study.filled()} - {""}
-    return {name: RewritesFile(study.file.parent / name) for name in sorted(names)}
-
-
 def read_rewrites(
-    file: RewritesFile,
     study: LoadedStudy,
     filled: Filled,
     slots: Slots,
     tokenizer: Tokenizer,
     store: Store,
+    token_file: int,
 ) -> Rewrites:
-    """Read the rewrites of all that the arms of one fill remove.
+    """Read the rewrites of all that the arms of one fill remove. token_file: as of `Rewrites`.
 
     Raises:
         InputError: a document has none or two, a text is that of two or of its own document, or as
             `RewritesFile.rows`; the file was changed since the study was read.
     """
+    file = RewritesFile(study.file.parent / filled.rewrites)
     wanted = np.logical_or.reduce([slots.arms[arm] for arm in filled.arms])
     named = blake3(slots.digest[wanted].tobytes()).hexdigest()
     sha256 = study.rewrites[filled.rewrites]
@@ -191,7 +184,7 @@ def read_rewrites(
                 found.num_tokens.append(lengths)
         if file.sha256 != sha256:
             raise InputError(f"{file.path}: was changed while the study was built; build it again")
-        made = _sorted(found, filled.rewrites, sha256, writer.final)
+        made = _sorted(found, filled.rewrites, sha256, writer.final, token_file)
         _refuse_unfit(file, made, slots, wanted)
         writer.publish({})
     return made
@@ -218,7 +211,7 @@ def _columns(batch: list[tuple[int, str, str]]) -> tuple[list[int], list[str], l
     return rows, digests, texts
 
 
-def _sorted(found: _Rows, name: str, sha256: str, folder: Path) -> Rewrites:
+def _sorted(found: _Rows, name: str, sha256: str, folder: Path, token_file: int) -> Rewrites:
     empty = np.empty(0, np.int64)
     slot, row, num_tokens = (
         np.concatenate([empty, *columns]) for columns in (found.slot, found.row, found.num_tokens)
@@ -236,6 +229,7 @@ def _sorted(found: _Rows, name: str, sha256: str, folder: Path) -> Rewrites:
         digest[order],
         num_tokens[order],
         offset[order],
+        token_file,
     )
 
 

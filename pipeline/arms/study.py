@@ -38,7 +38,7 @@ from pipeline.arms.base import Base
 from pipeline.arms.filling import Filler, Filling
 from pipeline.arms.mask import mask_draft, open_masks
 from pipeline.arms.removals import arm_filters, unlike_arms
-from pipeline.arms.rewrites import Rewrites, RewritesFile, open_rewrites, read_rewrites
+from pipeline.arms.rewrites import Rewrites, RewritesFile, read_rewrites
 from pipeline.arms.slots import Slots, find_places, find_slots
 from pipeline.arms.writing import write_arms
 from pipeline.build.build import Judged, build, judge
@@ -78,7 +78,8 @@ def build_study(
     _refuse_foreign(asked)
     _refuse_unopened(study)
     masks = open_masks(study, request.tokenizer)
-    open_rewrites(study)
+    for name in study.rewrites:
+        RewritesFile(study.file.parent / name)  # which refuses what it cannot read
     for name in (BASE, *study.study.arms):
         refuse_busy(None, request.out / name, chain)
     trusted = set() if trusted is None else trusted
@@ -101,7 +102,6 @@ def build_study(
         refuse_busy(request.store if store.writable else None, request.out, chain)
         places, claims = find_places(folder, slots), typed(built, str(folder))
         base = Base(study, judged, folder, claims, slots, places, fillings, known.filters, masks)
-        base = replace(base, rewrites=tuple(known.rewrites.values()))
         _refuse_known(base)
         _refuse_of_another_base(base, request.out)
         drafts = {
@@ -109,7 +109,7 @@ def build_study(
             for arm, one in study.study.arms.items()
         }
         arms = write_arms(base, drafts, request.out, store, request.executor)
-        for made in known.rewrites.values():
+        for made in base.rewrites:
             shutil.rmtree(made.folder)
         remote.push()
     found = {BASE: built, **arms}
@@ -119,18 +119,19 @@ def build_study(
 
 
 def _read_rewrites(
-    asked: StudyRequest, files: Mapping[str, RewritesFile], slots: Slots, store: Store
+    asked: StudyRequest, judged: Judged, slots: Slots, store: Store
 ) -> dict[str, Rewrites]:
     """The rewrites of each file, by its name."""
     study, base = asked.study, asked.study.base
-    if not files:
+    wanted = [one for one in study.filled() if one.rewrites]
+    if not wanted:
         return {}
     path = find_tokenizer(base.tokenizer, asked.request.tokenizer or base.tokenizer_file)
     tokenizer = loaded_tokenizer(path, base.tokenizer, base.recipe.special_tokens)
+    first = len(token_files(judged.plan.sources))
     return {
-        one.rewrites: read_rewrites(files[one.rewrites], study, one, slots, tokenizer, store)
-        for one in study.filled()
-        if one.rewrites
+        one.rewrites: read_rewrites(study, one, slots, tokenizer, store, number)
+        for number, one in enumerate(wanted, first)
     }
 
 
@@ -140,9 +141,8 @@ def _refuse_known(base: Base) -> None:
     Raises:
         InputError: names the first.
     """
-    for filling in {id(one): one for one in base.fillings.values()}.values():
-        if (made := filling.rewrites) is None:
-            continue
+    for made in base.rewrites:
+        filling = next(one for one in base.fillings.values() if one.rewrites is made)
         order = np.lexsort((made.digest[:, 1], made.digest[:, 0]))
         known, faults = DigestSet(made.digest[order]), []
         others = [filling.donors.digest[len(made.slot) :]]
@@ -169,8 +169,6 @@ class JudgedStudy:
     """By arm, what its filter removes."""
     shared: Sequence[tuple[Filler, Mapping[str, Given]]]
     """Of arms that share their donors, what each source gives."""
-    rewrites: Mapping[str, Rewrites]
-    """By the name of their file; none of a study that is planned."""
 
     @cached_property
     def figures(self) -> list[StudyFigures]:
@@ -200,22 +198,19 @@ def judge_study(
     below = {name: study.donor_keys(name).high for name in givers}
     request_of_all = replace(request, recipe=study.judged, tokenized_to=below)
     judged = judge(request_of_all, trusted, chain, held=held)
-    with Store(request.store).lock():
+    store = Store(request.store)
+    with store.lock():
         slots = find_slots(study, judged)
-        files = {} if held else open_rewrites(study)
-        rewrites = _read_rewrites(asked, files, slots, Store(request.store))
-        first = len(token_files(judged.plan.sources))
-        numbers = {name: first + number for number, name in enumerate(rewrites)}
-        fillers = []
-        for one in study.filled():
-            if not one.rewrites:
-                fillers.append(Filler(study, judged, slots, one))
-            elif one.rewrites in rewrites:
-                made = rewrites[one.rewrites], numbers[one.rewrites]
-                fillers.append(Filler(study, judged, slots, one, made))
+        # a plan, which reads nothing, says nothing of arms of rewrites
+        rewrites = {} if held else _read_rewrites(asked, judged, slots, store)
+        fillers = [
+            Filler(study, judged, slots, one, rewrites.get(one.rewrites))
+            for one in study.filled()
+            if one.rewrites in ("", *rewrites)
+        ]
         shared = [(filler, filler.share_out()) for filler in fillers]
         filters = arm_filters(study, judged, slots)
-        return JudgedStudy(study, judged, slots, filters, shared, rewrites)
+        return JudgedStudy(study, judged, slots, filters, shared)
 
 
 def _refuse_unopened(study: LoadedStudy) -> None:

@@ -66,9 +66,8 @@ class Pieces:
 
     @property
     def kind(self) -> Int64s:
-        """Index into KINDS of the slot of each piece, int64 [num_pieces]."""
-        count = np.bincount(self.slot)[self.slot] if len(self.slot) else self.slot
-        return np.where(count > 1, JOINED, np.where(self.kept < self.length, CUT, EXACT))
+        """As `kinds` has it."""
+        return kinds(self.slot, self.kept, self.length)
 
     def used(self) -> dict[int, int]:
         """How many donors of each length are used: the first ones."""
@@ -76,6 +75,12 @@ class Pieces:
         length, rank = self.length[order], self.rank[order]
         last = np.append(length[1:] != length[:-1], True)[: len(length)]
         return dict(zip(length[last].tolist(), (rank[last] + 1).tolist(), strict=True))
+
+
+def kinds(slot: Int64s, kept: Int64s, length: Int64s) -> Int64s:
+    """Index into KINDS of the slot of each piece. All int64 [num_pieces], as of `Pieces`."""
+    count = np.bincount(slot)[slot] if len(slot) else slot
+    return np.where(count > 1, JOINED, np.where(kept < length, CUT, EXACT))
 
 
 def assign(slots: Int64s, donors: Mapping[int, int]) -> Pieces:
