@@ -14,18 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from fractions import Fraction
-from itertools import pairwise
 from typing import Literal
-from zlib import crc32
 
 import numpy as np
 
-from mixtures.estimates import SupplyEstimate, share_interval
-from mixtures.keys import KEY_SPACE, KeyRange
-from mixtures.plan.removal_levels import ByLevel
-from mixtures.plan.sampled import Bools, Drawn, Floats, Int64s, SampledDocuments
-from mixtures.plan.source_plan import SourcePlan
+from mixtures.keys import KEY_SPACE
+from mixtures.plan.chances import Chances, Known, chances_of, fresh_arms
 from mixtures.stream.arms.figures import Given, StudyFigures
 from mixtures.stream.arms.study import Filled, LoadedStudy
 from mixtures.words import plural
@@ -38,7 +32,7 @@ _APPROVED = (
     " the study has read them"
 )
 
-REWRITES = "what stands behind rewrites is known when these are read: a build says it"
+_REWRITES = "what stands behind rewrites is known when these are read: a build says it"
 
 Basis = Literal["measured", "estimated"]
 
@@ -106,30 +100,21 @@ def key_share(key: int) -> str:
     return f"{key / KEY_SPACE:.6f}"
 
 
-@dataclass(frozen=True)
-class Known:
-    """What an estimate is made from. rows: of the base's plan; supplies: of its sources' key
-    ranges; samples: of those whose files are probed; levels: what is published of removals.
-    """
-
-    study: LoadedStudy
-    rows: Mapping[str, SourcePlan]
-    supplies: Mapping[str, SupplyEstimate | None]
-    samples: Mapping[str, SampledDocuments]
-    levels: ByLevel
-
-
 def estimated_study(known: Known) -> StudyPlan:
     """Plan a study from estimates."""
     study = known.study
     names = list(study.base.recipe.sources)
-    chances = {name: _Chances(known, name) for name in names}
-    unknown = {name: why for name, one in chances.items() if (why := one.unknown)}
+    chances = {name: chances_of(known, name) for name in names}
+    unknown = {name: one for name, one in chances.items() if isinstance(one, str)}
     for name in names:
         giver = study.donor_source(name)
         if name not in unknown and giver in unknown:
             unknown[name] = f"{giver} gives its donors, and {unknown[giver]}"
-    enough = {name: one for name, one in chances.items() if name not in unknown}
+    enough = {
+        name: one
+        for name, one in chances.items()
+        if not isinstance(one, str) and name not in unknown
+    }
     likely = _figures(known, enough, best=False)
     faults = likely.faults(study)
     certain = faults
@@ -165,10 +150,10 @@ def estimated_study(known: Known) -> StudyPlan:
 def rewrites_note(study: LoadedStudy) -> list[str]:
     """That arms of rewrites are not planned, if there are any."""
     arms = [arm for arm, one in study.study.arms.items() if one.rewrites]
-    return [f"{', '.join(arms)}: {REWRITES}"] if arms else []
+    return [f"{', '.join(arms)}: {_REWRITES}"] if arms else []
 
 
-def _figures(known: Known, chances: Mapping[str, _Chances], *, best: bool) -> StudyFigures:
+def _figures(known: Known, chances: Mapping[str, Chances], *, best: bool) -> StudyFigures:
     """Share the donors out among drawn slots. best: of the fewest slots and the most donors."""
     study = known.study
     names = list(study.base.recipe.sources)
@@ -183,167 +168,10 @@ def _figures(known: Known, chances: Mapping[str, _Chances], *, best: bool) -> St
             given[giver] = Given.assigned(
                 np.concatenate(source), np.concatenate(list(lengths.values())), keys, donors
             )
-    return StudyFigures.of(Filled(tuple(_fresh(study)), None), names, given)
+    return StudyFigures.of(Filled(tuple(fresh_arms(study)), None), names, given)
 
 
-def _fresh(study: LoadedStudy) -> list[str]:
-    """Arms whose slots are filled with unused documents."""
-    return [arm for arm, one in study.study.arms.items() if one.fill == "fresh"]
-
-
-def _arm(study: LoadedStudy, arm: str, chances: Iterable[_Chances]) -> ArmFigures:
+def _arm(study: LoadedStudy, arm: str, chances: Iterable[Chances]) -> ArmFigures:
     found = [one.arm(arm) for one in chances]
     documents, tokens = (sum(pair[at] for pair in found) for at in (0, 1))
     return ArmFigures(study.study.arms[arm].fill, documents, tokens)
-
-
-class _Chances:
-    """What the filters of a study are thought to do to the documents of a source.
-
-    A document of the sample stands for several, of which a filter that is at hand flags all or
-    none, and one of which only a share is published, that share. Published levels nest, and so do
-    doses, of whichever filters: so documents are told apart by bands of one number, of which each
-    level flags those below its share, and a dose takes the same ones of every filter.
-
-    Attributes:
-        unknown: what would have to be known, for people; empty if enough is.
-        probed: whether a filter at hand judged the sample.
-    """
-
-    def __init__(self, known: Known, name: str) -> None:
-        self._study, self._name, self.unknown = known.study, name, ""
-        self._row, self._supply = known.rows[name], known.supplies[name]
-        uses = known.study.judged.filters
-        self._uses = [use for use in uses if not use.placebo]
-        self._sample = sample = known.samples.get(name)
-        self.probed = sample is not None and bool(sample.flags)
-        self._shares = {}
-        missing = []
-        for use in self._uses:
-            if sample is not None and use.label in sample.flags:
-                continue
-            level = known.levels.get(use.request.level or "", {}) if use.bundle is None else {}
-            if name in level:
-                self._shares[use.label] = float(level[name].removed)
-            else:
-                missing.append(use.label)
-        if self._supply is None or not self._supply.tokens:
-            self.unknown = "the size is not known; --data probes it"
-        elif sample is None or not len(sample):
-            what = "lengths of documents are not known"
-            self.unknown = f"{what}; --data probes the files, --extract some of them"
-        elif missing:
-            self.unknown = f"what {', '.join(missing)} removes is not known; --filters brings it"
-
-    @property
-    def uncertain(self) -> bool:
-        """Whether an interval tells how far off its supply or its removals are."""
-        return self.probed or (self._supply is not None and self._supply.high is not None)
-
-    @property
-    def flagged(self) -> int:
-        """Documents of the sample that some filter at hand flags."""
-        assert self._sample is not None
-        return int(np.logical_or.reduce(list(self._sample.flags.values())).sum())
-
-    @property
-    def _documents(self) -> int:
-        """That the base takes."""
-        assert self._supply is not None
-        share = min(Fraction(self._row.resolved_tokens, self._supply.tokens), Fraction(1))
-        return int(self._supply.documents * share)
-
-    def slots(self, *, best: bool) -> list[Int64s]:
-        """Tokens of the slots that arms fill: int64 [num_slots], of filters and of each placebo."""
-        drawn = {
-            part: self._drawn(chance, part, best=best)
-            for arm in _fresh(self._study)
-            for part, chance in [self._part(arm)]
-        }
-        return [np.repeat(one.num_tokens, one.documents) for one in drawn.values() if one]
-
-    def _part(self, arm: str) -> tuple[str, Floats]:
-        """Of the slots that are drawn together, those that an arm has its own among: what names
-        them, and the chance of each document of the sample. Placebos share none with others, and
-        what is masked or approved is not among those that are filled here.
-        """
-        use = self._study.filters[arm]
-        fresh = _fresh(self._study)
-        if use.placebo or arm not in fresh:
-            return use.label if use.placebo else "filters", self._removed([arm])
-        filters = [one for one in fresh if not self._study.filters[one].placebo]
-        return "filters", self._removed(filters)
-
-    def arm(self, arm: str) -> tuple[int, int]:
-        """Documents and tokens that an arm removes."""
-        part, whole = self._part(arm)
-        drawn = self._drawn(whole, part, best=False)
-        if drawn is None:
-            return 0, 0
-        assert self._sample is not None
-        lengths, at = np.unique(self._sample.num_tokens, return_inverse=True)
-        mine, all_of_it = (
-            np.bincount(at, self._sample.shares * chance, len(lengths))
-            for chance in (self._removed([arm]), whole)
-        )
-        shares = np.divide(mine, all_of_it, np.zeros_like(mine), where=all_of_it > 0)
-        return drawn.share(lengths, shares)
-
-    def donors(self, *, best: bool) -> tuple[KeyRange, dict[int, int]]:
-        """Keys of the donors, and how many there are of each length."""
-        assert self._supply is not None
-        keys = self._study.base.recipe.sources[self._name].key_range
-        share = min(Fraction(self._row.resolved_tokens, self._supply.tokens), Fraction(1))
-        high = self._study.donor_keys(self._name).high
-        low = min(keys.low + int(keys.width * share), keys.high)
-        stretch = KeyRange(low, max(high, low))
-        there = Fraction(self._supply.documents * stretch.width, keys.width)
-        unflagged = 1 - self._chance(dict.fromkeys((use.label for use in self._uses), 1.0))
-        if best:
-            there *= Fraction(self._supply.bounds[1], self._supply.tokens)
-        drawn = self._draw(unflagged, float(there), "donors")
-        return stretch, drawn.counts if drawn else {}
-
-    def _drawn(self, chance: Floats, part: str, *, best: bool) -> Drawn | None:
-        """What is removed of the base's documents. chance: of each of the sample."""
-        assert self._sample is not None
-        share, least = float((self._sample.shares * chance).sum()), 1.0
-        if best and self.probed and share:
-            least = share_interval(share, self._sample.effective)[0] / share
-        return self._draw(chance, self._documents * least, part)
-
-    def _draw(self, chance: Floats, documents: float, part: str) -> Drawn | None:
-        """As many lengths as `documents` times the chances come to; None if that is none. part: of
-        what is drawn of the source; parts are drawn apart from each other.
-        """
-        assert self._sample is not None
-        count = round(documents * float((self._sample.shares * chance).sum()))
-        seed = crc32(f"{self._name}/{part}".encode())
-        return self._sample.drawn(chance, count, seed) if count else None
-
-    def _removed(self, arms: list[str]) -> Floats:
-        """The chance of each document of the sample that some arm removes it, float64 [num_docs];
-        of a placebo, that what it imitates does.
-        """
-        doses: dict[str, float] = {}
-        for arm in arms:
-            label, dose = self._study.flagged_by(arm), self._study.filters[arm].request.fraction
-            doses[label] = max(doses.get(label, 0.0), float(dose))
-        return self._chance(doses)
-
-    def _chance(self, doses: Mapping[str, float]) -> Floats:
-        """The chance that a filter flags each document of the sample, and its dose, by label, takes
-        it: float64 [num_docs].
-        """
-        assert self._sample is not None
-        chance = np.zeros(len(self._sample))
-        bounds = sorted({0.0, 1.0, *self._shares.values()})
-        for low, high in pairwise(bounds):
-            taken = np.zeros(len(self._sample))
-            for label, dose in doses.items():
-                flags: Bools | bool = self._sample.flags.get(label, False)
-                if label in self._shares:
-                    flags = high <= self._shares[label]
-                taken = np.maximum(taken, np.where(flags, dose, 0.0))
-            chance += (high - low) * taken
-        return chance

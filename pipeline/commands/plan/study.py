@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 from mixtures.errors import InputError, RecipeError, SupplyError
 from mixtures.estimates import SupplyEstimate
-from mixtures.plan.arms import ArmFigures, Known, StudyPlan, estimated_study, rewrites_note
+from mixtures.plan.arms import ArmFigures, StudyPlan, estimated_study, rewrites_note
+from mixtures.plan.chances import Known
 from mixtures.plan.plan import Plan
 from mixtures.plan.removal_levels import ByLevel
 from mixtures.plan.supply import supplies_within

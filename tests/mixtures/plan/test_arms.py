@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from mixtures.estimates import SupplyEstimate
-from mixtures.plan.arms import Known, StudyPlan, estimated_study, key_share
+from mixtures.plan.arms import StudyPlan, estimated_study, key_share
+from mixtures.plan.chances import Known
 from mixtures.plan.plan import make_plan
 from mixtures.plan.removal_levels import published_levels
 from mixtures.plan.sampled import SampledDocuments
