@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mixtures.mix.claims import Claims
-from mixtures.mix.judged import WINDOW_TOKENS, ArmClaim, MaskClaim, ScoredClaim
+from mixtures.mix.judged import WINDOW_TOKENS, ArmClaim, MaskClaim, MaskedClaim, SlotClaim
 from mixtures.rules.filter_definition import MILLION
 from mixtures.words import percent_text, plural
 from pipeline.report import Column, Table, count, say
-
-
-class _SlotRow(NamedTuple):
-    """The slots of a source, as `SlotClaim` has them, and what the source gives to others."""
-
-    source: str
-    slots: int
-    exact: int
-    cut: int
-    joined: int
-    tokens: int
-    cut_tokens: int
-    positions: int
-    given: int
-
 
 _SLOT_COLUMNS = (
     Column("source", "source"),
@@ -35,7 +21,9 @@ _SLOT_COLUMNS = (
     Column("tokens", "tokens", count),
     Column(
         "in cut donors",
-        lambda row: f"{percent_text(row.cut_tokens, row.tokens, 2)}%" if row.tokens else "-",
+        lambda row: (
+            f"{percent_text(row['cut_tokens'], row['tokens'], 2)}%" if row["tokens"] else "-"
+        ),
     ),
     Column("donors it gives", "given", count),
 )
@@ -44,33 +32,26 @@ _SLOT_COLUMNS = (
 def slot_table(arm: ArmClaim) -> Table:
     """Slots by source, how they are filled, and what each source gives."""
     rows = [
-        _SlotRow(source=name, **one.model_dump(), given=arm.given(name))
+        {"source": name, "given": arm.given(name), **one.as_json()}
         for name, one in arm.sources.items()
     ]
-    sums = [sum(getattr(row, name) for row in rows) for name in _SlotRow._fields[1:]]
-    return Table([*rows, _SlotRow._make(["total", *sums])], _SLOT_COLUMNS)
+    return Table([*rows, _total(rows, "given", *SlotClaim.model_fields)], _SLOT_COLUMNS)
 
 
-class _ScoreRow(NamedTuple):
-    """Documents and their scores, as `ScoredClaim` has them."""
-
-    what: str
-    said: ScoredClaim
+def _total(rows: Sequence[Mapping[str, Any]], *names: str) -> dict[str, Any]:
+    """A row of the sums of some columns."""
+    return {"source": "total", **{name: sum(row[name] for row in rows) for name in names}}
 
 
 def _decile(at: int) -> Column:
-    names = {0: "least", 10: "largest"}
-
-    def score(row: _ScoreRow) -> str:
-        return f"{row.said.deciles[at] / MILLION:.4f}" if row.said.scored else "-"
-
-    return Column(names.get(at, f"{10 * at}%"), score)
+    name = {0: "least", 10: "largest"}.get(at, f"{10 * at}%")
+    return Column(name, "deciles", lambda said: f"{said[at] / MILLION:.4f}" if said else "-")
 
 
 _SCORE_COLUMNS = (
     Column("", "what"),
-    Column("documents", lambda row: row.said.documents, count),
-    Column("scored", lambda row: row.said.scored, count),
+    Column("documents", "documents", count),
+    Column("scored", "scored", count),
     *map(_decile, range(11)),
 )
 
@@ -79,8 +60,8 @@ def score_table(arm: ArmClaim) -> Table | None:
     """Deciles of the scores of what gave way and of donors; None without a classifier."""
     if arm.scores is None:
         return None
-    rows = (("removed", arm.scores.removed), ("donors", arm.scores.donors))
-    return Table([_ScoreRow(*row) for row in rows], _SCORE_COLUMNS)
+    rows = [{"what": what, **said} for what, said in arm.scores.as_json().items()]
+    return Table(rows, _SCORE_COLUMNS)
 
 
 SCORES_TITLE = "scores of removed documents and of donors, by tenths of those that have one"
@@ -135,15 +116,6 @@ def mask_notes(mask: MaskClaim, claims: Claims) -> list[str]:
     ]
 
 
-class _MaskRow(NamedTuple):
-    """What is masked of a source, as `MaskedClaim` has it."""
-
-    source: str
-    documents: int
-    positions: int
-    tokens: int
-
-
 _MASK_COLUMNS = (
     Column("source", "source"),
     Column("flagged documents", "documents", count),
@@ -154,9 +126,8 @@ _MASK_COLUMNS = (
 
 def mask_table(mask: MaskClaim) -> Table:
     """What is masked, by source."""
-    rows = [_MaskRow(source=name, **one.model_dump()) for name, one in mask.sources.items()]
-    sums = [sum(getattr(row, name) for row in rows) for name in _MaskRow._fields[1:]]
-    return Table([*rows, _MaskRow._make(["total", *sums])], _MASK_COLUMNS)
+    rows = [{"source": name, **one.as_json()} for name, one in mask.sources.items()]
+    return Table([*rows, _total(rows, *MaskedClaim.model_fields)], _MASK_COLUMNS)
 
 
 def _windows(what: str, windows: int, claims: Claims) -> str:
