@@ -174,16 +174,13 @@ def test_with_the_store_the_page_lists_what_this_arm_removes_alone(study, tmp_pa
     assert "filter toy strong" not in page.split("Documents A few documents")[-1]
     shown = re.search(r"of the base, and in the arm: ([0-9,]+) removed: ([0-9,]+)", page)
     assert shown is not None
-    scored = len({row.digest for row in base if score_known(study, row.digest)})
+    (oracle,) = oracles(study / "filters", [{"use": "toy", "level": "weak"}])
+    known = by_digest()
+    scored = len({row.digest for row in base if oracle.escalated(known[row.digest])})
     assert [int(one.replace(",", "")) for one in shown.groups()] == [
         scored - len(digests),
         len(digests),
     ]
-
-
-def score_known(study: Path, of: str) -> bool:
-    (oracle,) = oracles(study / "filters", [{"use": "toy", "level": "weak"}])
-    return oracle.escalated(by_digest()[of])
 
 
 def test_a_page_of_two_aligned_mixes_names_filter_and_slots(study, tmp_path):
