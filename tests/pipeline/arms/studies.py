@@ -48,6 +48,13 @@ ARMS: dict[str, dict[str, Any]] = {
     },
     "list": {"remove": "more", "fill": "fresh"},
 }
+SHOWN: dict[str, dict[str, Any]] = {
+    **{name: ARMS[name] for name in ("strong", "half", "weak")},
+    "kept": {**ARMS["weak"], "fill": "approved"},
+    "twin": {"remove": {"placebo_of": "toy", "level": "weak", "tolerance": 1}, "fill": "fresh"},
+    "masked": {**ARMS["strong"], "fill": "mask"},
+    "terms": {**ARMS["strong"], "fill": "mask-terms"},
+}
 DONORS: dict[str, dict[str, Any]] = {"small": {"source": "a"}, "b": {"below": 0.85}}
 TOKENS = 12_000
 

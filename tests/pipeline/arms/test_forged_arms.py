@@ -20,7 +20,7 @@ from mixtures.audit import audit_mix
 from mixtures.mix import manifest as manifests
 from mixtures.mix.slots import MASK, MASK_FILE, SLOTS_FILE, slots_schema
 from mixtures.mix.tables import from_arrow, part_hash, to_arrow
-from tests.pipeline.arms.studies import ARMS, Row, make_study, read_rows, write_study
+from tests.pipeline.arms.studies import Row, read_rows
 from tests.pipeline.command_line import run
 
 Table = dict[str, Any]
@@ -28,15 +28,8 @@ Change = Callable[[Table, manifests.Manifest], object]
 
 
 @pytest.fixture(scope="module")
-def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    arms = {
-        "strong": ARMS["strong"],
-        "masked": {**ARMS["strong"], "fill": "mask"},
-        "terms": {**ARMS["strong"], "fill": "mask-terms"},
-    }
-    study = write_study(tmp_path_factory.mktemp("forged"), arms=arms)
-    make_study(study)
-    return study.parent / "out"
+def out(shown: Path) -> Path:
+    return shown / "out"
 
 
 def forge(mix: Path, change: Change) -> None:

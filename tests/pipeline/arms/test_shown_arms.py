@@ -16,24 +16,14 @@ import pytest
 from mixtures.audit import audit_mix
 from mixtures.stream.placebo import length_class
 from tests.mixtures.audit.forged_mix import forge_manifest
-from tests.pipeline.arms.studies import ARMS, make_study, read_rows, read_slots, texts, write_study
+from tests.pipeline.arms.studies import read_rows, read_slots, texts
 from tests.pipeline.command_line import passes
 from tests.pipeline.planted import digest, oracles, score_of, tokens_of
 
-SHOWN = {
-    "weak": ARMS["weak"],
-    "kept": {**ARMS["weak"], "fill": "approved"},
-    "twin": {"remove": {"placebo_of": "toy", "level": "weak", "tolerance": 1}, "fill": "fresh"},
-    "terms": {**ARMS["strong"], "fill": "mask-terms"},
-    "masked": {**ARMS["strong"], "fill": "mask"},
-}
-
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = write_study(tmp_path_factory.mktemp("shown"), arms=SHOWN)
-    make_study(path)
-    return path.parent
+def study(shown: Path) -> Path:
+    return shown
 
 
 def manifest_of(study: Path, arm: str) -> dict[str, Any]:
