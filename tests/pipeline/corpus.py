@@ -13,6 +13,7 @@ import struct
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -163,8 +164,11 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in ("tokens.bin", "tokens.idx")}
 
 
+@cache
 def tokenizer(file: Path | None = None) -> tokenizers.Tokenizer:
-    """A tokenizer (the shipped sample's) by the reference library, with special strings as text."""
+    """A tokenizer (the shipped sample's) by the reference library, with special strings as text;
+    read once, since oracles ask it text by text.
+    """
     loaded = tokenizers.Tokenizer.from_file(
         str(file or Path(recipes.__file__).parent / "sample" / "tokenizer.json")
     )
