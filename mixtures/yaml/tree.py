@@ -155,6 +155,8 @@ def _message(model: type[BaseModel], location: Location, detail: Mapping[str, An
             f"found {shown} of {detail['ctx']['actual_length']}; at least"
             f" {detail['ctx']['min_length']} needed"
         )
+    if kind == "too_long":  # how many there are pydantic does not count
+        return f"found {shown} of more than {detail['ctx']['max_length']}, which is the most allowed"
     if kind == "literal_error":
         return f"found {shown}; allowed: {detail['ctx']['expected']}"
     return f"found {shown}; {text[0].lower()}{text[1:]}"

@@ -56,12 +56,16 @@ def refuse_foreign(out: Path, recipe_digest: str, size: dict[str, str]) -> None:
 
 def refuse_nested(out: Path, store: Path) -> None:
     """A mix inside a store would be swept with it, and a store inside a mix would be taken for a
-    part of it.
+    part of it. Inside a file there is no place at all.
 
     Raises:
-        RecipeError: one lies in the other, or both are one folder.
+        RecipeError: one lies in the other, or both are one folder; or a file is where a folder must
+            be.
     """
     place, folder = out.resolve(), store.resolve()
+    there = next(one for one in (place, *place.parents) if one.exists())
+    if not there.is_dir():
+        raise RecipeError(f"{out}: {there} is a file, and no folder; choose another --out")
     if place == folder or place in folder.parents or folder in place.parents:
         raise RecipeError(
             f"{out}: --out and --store ({store}) lie one inside the other; choose two separate"

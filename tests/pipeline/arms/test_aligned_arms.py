@@ -331,6 +331,7 @@ def test_a_study_needs_no_donors_below_what_its_base_takes(tmp_path):
         (ARMS, {"b": {"below": 0.5, "source": "a"}}, {}, "give either below"),
         (ARMS, {}, {"filters": ["toy"]}, "plain has filters; name the unfiltered recipe"),
         ({"a" * 60: ARMS["strong"]}, {}, {}, "a name has at most 64 characters"),
+        ({f"a{n}": ARMS["strong"] for n in range(17)}, {}, {}, "arms: found a mapping of more than 16"),
         (
             {
                 "x": {"remove": {"name": "one", "terms": ["tarn"]}, "fill": "fresh"},
@@ -381,6 +382,12 @@ def test_what_a_study_cannot_be_built_with_is_refused(study, more, said):
 def test_a_place_that_another_mix_has_is_refused_before_any_work(study, built, tmp_path):
     shutil.copytree(study.parent / "out" / "weak", tmp_path / "no" / "half")
     assert "of another recipe or size" in fails(2, *command(study, out=str(tmp_path / "no")))
+
+
+def test_a_file_where_the_mixes_are_to_lie_is_refused_before_any_work(study, tmp_path):
+    told = fails(2, *command(study, "--store", tmp_path / "store", out=str(study)))
+    assert f"{study} is a file, and no folder; choose another --out" in told
+    assert not (tmp_path / "store").exists()
 
 
 def test_where_a_recipe_is_asked_for_a_study_is_named_as_one(study):
