@@ -193,6 +193,20 @@ def first_donors(folder: Path, low: int, high: int) -> Columns:
     return from_arrow(SLOTS, _read(folder / SLOTS_FILE, SLOTS.names, wanted))
 
 
+def inner_donors(folder: Path, low: int, high: int) -> tuple[Int64s, Int64s]:
+    """Position and offset of the donors that stand behind another in the slots at positions low ..
+    high - 1; int64 [num_donors] each.
+
+    Raises:
+        ManifestError: the table cannot be read.
+    """
+    position, offset = pc.field("position"), pc.field("offset")
+    wanted = (position >= low) & (position < high) & (offset > 0)
+    found = _read(folder / SLOTS_FILE, ["position", "offset"], wanted)
+    at, behind = (column.to_numpy().astype(np.int64) for column in found.columns)
+    return at, behind
+
+
 def _read(path: Path, columns: list[str], filters: pc.Expression | None = None) -> pa.Table:
     try:
         return pq.read_table(path, columns=columns, filters=filters)

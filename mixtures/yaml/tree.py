@@ -156,7 +156,8 @@ def _message(model: type[BaseModel], location: Location, detail: Mapping[str, An
             f" {detail['ctx']['min_length']} needed"
         )
     if kind == "too_long":  # how many there are pydantic does not count
-        return f"found {shown} of more than {detail['ctx']['max_length']}, which is the most allowed"
+        most = detail["ctx"]["max_length"]
+        return f"found {shown} of more than {most}, which is the most allowed"
     if kind == "literal_error":
         return f"found {shown}; allowed: {detail['ctx']['expected']}"
     return f"found {shown}; {text[0].lower()}{text[1:]}"

@@ -379,7 +379,7 @@ class Slots:
                 yield f"{SLOTS_FILE}: one position has two values of {name}"
         kept, had = columns["num_tokens"].astype(np.int64), columns["donor_tokens"]
         last = np.append(~same, True)[:count]
-        whole = self._table.whole[np.cumsum(~np.append(False, same)[:count]) - 1] if count else ends
+        whole = self._table.whole[self._table.at(columns["position"])]
         full = ends == whole
         alone = last & (columns["offset"] == 0)
         kind = np.where(~alone, KINDS[2], np.where(kept < had, KINDS[1], KINDS[0]))

@@ -11,7 +11,9 @@ same terms in both, unless a combining mark stands behind a symbol that it compo
 U+0338 become one separator). Mode `published` normalises nothing: a term counts only in the
 spelling in which the list has it, so a term beside a combining mark may be found in one form and
 not in the other. A classifier sees other characters and may score otherwise. A cut document may be
-judged otherwise than the whole one. So none flagged says exactly this: the filter flags no text
+judged otherwise than the whole one. In a slot of an arm that several donors fill, each is judged by
+itself, as any two documents that follow each other: terms of one do not add up with the next one's.
+So none flagged says exactly this: the filter flags no text
 that is in the mix. It does not say that the filter was asked when the mix was built, or that it
 would have flagged no original.
 
@@ -31,12 +33,16 @@ import numpy.typing as npt
 
 from mixtures.errors import ManifestError
 from mixtures.keys import order_key, text_digest
+from mixtures.mix.claims import read_claims
 from mixtures.mix.indexed import IndexedTokens
+from mixtures.mix.slots import inner_donors
 from mixtures.rules.levels import Level
 from pipeline.commands.audit.masked import MaskCounts, MaskJudge
 from pipeline.judges.classifiers import Classifier
 from pipeline.judges.filter import NOT_SCORED, Filter, Judgement
 from pipeline.lookup.documents import Share, StreamDocuments
+
+Int64s = npt.NDArray[np.int64]
 
 PLACES = 1000  # flagged documents that are named
 NEAR_MILLIONTHS = 1000  # a score so close to the threshold is counted as near
@@ -161,6 +167,9 @@ class ShareJudge:
                 raise ManifestError(
                     f"filter {name}: has changed while the mix was read; audit it again"
                 )
+        folder = rescan.stream.folder
+        arm = None if folder is None else read_claims(folder).arm
+        self._joined = arm is not None and arm.inner_documents > 0
         self._masks = [
             MaskJudge(rescan.stream, judge, self._decoder)
             if judge.identity == rescan.masking
@@ -193,16 +202,50 @@ class ShareJudge:
             AuditFailed: an id that the tokenizer does not have.
             InputError: an escalated text cannot be scored.
         """
-        texts = self.texts(share.starts, share.ends)
+        document, starts, ends = self._pieces(share)
+        texts = self.texts(starts, ends)
+        first = np.searchsorted(document, np.arange(len(share)))
         return [
-            self._counts_of(share, texts, judge, mask)
+            self._counts_of(share, texts, first, judge, mask)
             for judge, mask in zip(self._filters, self._masks, strict=True)
         ]
 
+    def _pieces(self, share: Share) -> tuple[Int64s, Int64s, Int64s]:
+        """What is judged by itself: documents, or where several donors fill a slot each of these.
+
+        Returns:
+            Index of the document, first token, and one past the last; int64 [num_pieces] each, in
+            the order of the stream.
+        """
+        document, starts, folder = np.arange(len(share)), share.starts, self._rescan.stream.folder
+        if folder is None or not self._joined:
+            return document, starts, share.ends
+        position, offset = inner_donors(folder, share.first, share.first + len(share))
+        inner = share.starts[position - share.first] + offset
+        inside = inner < share.ends[position - share.first]
+        # whatever the table says, nothing but an end of document parts two texts
+        before = self._pair.tokens[inner[inside] - 1]
+        inside[inside] = np.isin(before, self._rescan.stream.end_ids)
+        document = np.concatenate([document, (position - share.first)[inside]])
+        starts = np.concatenate([starts, inner[inside]])
+        order = np.lexsort((starts, document))
+        document, starts = document[order], starts[order]
+        ends = np.append(starts[1:], share.ends[-1:])
+        return document, starts, ends
+
     def _counts_of(
-        self, share: Share, texts: list[str], judge: Filter, mask: MaskJudge | None
+        self,
+        share: Share,
+        texts: list[str],
+        first: Int64s,
+        judge: Filter,
+        mask: MaskJudge | None,
     ) -> FilterCounts:
+        """first: of each document, index of its first text, int64 [num_docs]."""
         judged = judge.judge(texts)
+        if len(texts) > len(share):
+            judged = Judgement(*(np.maximum.reduceat(column, first) for column in judged))
+            texts = [texts[at] for at in first.tolist()]
         threshold = judge.definition.blocklist.threshold
         lengths = share.ends - share.starts
         columns = [

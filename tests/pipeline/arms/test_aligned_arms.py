@@ -40,7 +40,7 @@ from tests.pipeline.arms.studies import (
 )
 from tests.pipeline.command_line import fails, passes
 from tests.pipeline.corpus import sharded, tokenizer, write_files
-from tests.pipeline.planted import digest, oracles, tokens_of
+from tests.pipeline.planted import TERMS, digest, oracles, tokens_of
 
 
 @pytest.fixture(scope="module")
@@ -331,7 +331,12 @@ def test_a_study_needs_no_donors_below_what_its_base_takes(tmp_path):
         (ARMS, {"b": {"below": 0.5, "source": "a"}}, {}, "give either below"),
         (ARMS, {}, {"filters": ["toy"]}, "plain has filters; name the unfiltered recipe"),
         ({"a" * 60: ARMS["strong"]}, {}, {}, "a name has at most 64 characters"),
-        ({f"a{n}": ARMS["strong"] for n in range(17)}, {}, {}, "arms: found a mapping of more than 16"),
+        (
+            {f"a{number}": ARMS["strong"] for number in range(17)},
+            {},
+            {},
+            "arms: found a mapping of more than 16",
+        ),
         (
             {
                 "x": {"remove": {"name": "one", "terms": ["tarn"]}, "fill": "fresh"},
@@ -500,3 +505,19 @@ def test_mixes_of_two_studies_are_not_aligned(study, built, tmp_path):
     make_study(write_study(tmp_path, arms={"half": ARMS["half"]}))
     checks = audit_aligned(tmp_path / "out" / "half", [study.parent / "out" / "base"])
     assert not any(check.ok for check in checks)
+
+
+def test_a_filter_judges_each_donor_of_a_joined_slot_by_itself(tmp_path):
+    """Donors that name one term each are not flagged, and stay so side by side."""
+    long = [f"{number} zorvex {'old stone ' * 30} quillam" for number in range(40)]
+    short = [f"{number} {TERMS[number % 6]} {'mill ' * (number % 4)}" for number in range(1500)]
+    write_files(tmp_path / "data", "a", sharded([*long, *short], 1))
+    arms = {"x": {"remove": "list", "fill": "fresh"}}
+    sources: dict[str, Any] = {"a": {"weight": 1}}
+    make_study(write_study(tmp_path, arms, {}, sources=sources, budget={"tokens": 2_000}))
+    mix, decoder = tmp_path / "out" / "x", tokenizer()
+    rows = read_rows(mix)
+    joined = {row["position"] for row in read_slots(mix) if row["kind"] == "joined"}
+    texts_of = [decoder.decode(list(rows[position].ids)) for position in joined]
+    assert any(sum(term in text for term in TERMS) > 1 for text in texts_of)
+    passes("audit", mix, "--filter", tmp_path / "filters" / "list.yaml")

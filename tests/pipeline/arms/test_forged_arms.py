@@ -96,10 +96,19 @@ def excluded(table: Table, manifest: manifests.Manifest) -> None:
     manifest["recipe"]["exclude"].append(item)
 
 
+def shuffled(table: Table, manifest: manifests.Manifest) -> None:
+    """A donor's row stands before those of the positions that are before its own."""
+    last = len(table["slot"]) - 1
+    for name in table:
+        table[name] = table[name][[last, *range(last)]]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         (other_donor, "another"),
+        (put("position", 10**6, 0), "positions are slots"),
+        (shuffled, "do not follow each other"),
         (put("kind", "whole"), "not of the kind"),
         (put("donor_source", "b", 0), "gives"),
         (put("file", "x.jsonl"), "which is no input"),
