@@ -249,12 +249,15 @@ def _export(options: argparse.Namespace) -> int:
             publish(request, options.release, options.push, accepted=accepted)
     else:
         from pipeline.commands.export.trainer import Wish, export_trainer
+        from pipeline.report import plural, say
 
-        export_trainer(
+        made = export_trainer(
             options.mix,
             options.trainer,
             options.out,
             options.tokenizer,
             Wish(sequence=options.sequence, batch=options.batch, steps=options.steps),
         )
+        size_of_steps = f"{made.batch:,} x {made.sequence:,} tokens"
+        say(f"{options.out}: {plural(made.steps, 'step')} of {size_of_steps}")
     return 0

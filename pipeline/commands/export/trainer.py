@@ -54,7 +54,7 @@ class Wish:
 
 def export_trainer(
     mix: Path, trainer: Trainer, out: Path | None, tokenizer: Path | None, wish: Wish
-) -> None:
+) -> Schedule:
     """Write the configuration to `out`, and beside it a folder OUT.IDENTITY with links to the .bin
     and the .idx, which the configuration names. Warnings go to stderr, too.
 
@@ -63,7 +63,10 @@ def export_trainer(
     beside its data (GPT-NeoX) or into a cache lies in that folder, not in the mix.
 
     Without `steps`, the schedule is the one that the mix is meant for, else as long as no token is
-    seen twice (`schedule_for`).
+    seen twice (`schedule_for`, and `_masked_neox` of a masked mix).
+
+    Returns:
+        The schedule.
 
     Raises:
         RecipeError: as `refuse_place`, `out` is needed, the mix is smaller than a step, or a path
@@ -92,7 +95,7 @@ def export_trainer(
     runs = None
     if claims.mask:
         if trainer == "neox":
-            _require_one_epoch(schedule, claims.total_tokens)
+            schedule = _masked_neox(schedule, claims, asked=wish.steps is not None)
         runs = mask_runs(mix, claims.mask, MixDocuments(mix).max_rows)
         trained = _with_shares(trained, schedule, batch_shares(traced, MaskRuns(*runs), schedule))
         say(trained.masked)
@@ -105,26 +108,29 @@ def export_trainer(
         if trained.labels is not None and runs is not None:
             write_labels(mix, claims, trainer, trained.labels, runs)
         write_whole(out, text.encode())
+    return schedule
 
 
-def _require_one_epoch(schedule: Schedule, num_tokens: int) -> None:
-    """Refuse steps for which GPT-NeoX would shuffle two epochs of a masked mix together: of a list
-    of paths it asks 0.5% more sequences than it makes steps of.
+def _masked_neox(schedule: Schedule, claims: Claims, *, asked: bool) -> Schedule:
+    """The schedule of a masked mix, of which GPT-NeoX makes one epoch: of a list of paths it asks
+    0.5% more sequences than it makes steps of. Steps that nobody asked for are as many as fit.
 
     Raises:
-        RecipeError: says how many steps there are.
+        RecipeError: the user or the recipe asks for more; says how many steps there are.
     """
-    batch, sequence = schedule.batch, schedule.sequence
+    batch, sequence, num_tokens = schedule.batch, schedule.sequence, claims.total_tokens
 
     def fits(steps: int) -> bool:
         samples = neox_weighted_samples(steps * batch)
         return neox_epochs(num_tokens, sequence, samples) == 1
 
     if fits(schedule.steps):
-        return
+        return schedule
     steps = most_steps("neox", num_tokens, sequence, batch)
     while steps and not fits(steps):
         steps = min(steps - 1, int(steps * 0.9999))
+    if steps and not asked and claims.schedule is None:
+        return replace(schedule, steps=steps)
     raise RecipeError(
         f"export: with label paths GPT-NeoX asks for 0.5% more sequences than {schedule.steps:,}"
         f" steps take, which are more than an epoch of {num_tokens:,} tokens, and shuffles two"

@@ -373,12 +373,13 @@ def test_a_batch_without_a_target_is_a_warning(study, built, tmp_path):
 def test_gpt_neox_is_not_let_into_a_second_epoch_by_its_half_per_cent(study, built, tmp_path):
     mix, out = study.parent / "out" / "masked", tmp_path / "neox.yaml"
     command = ["export", mix, "--trainer", "neox", "--out", out, "--sequence", "8", "--batch", "4"]
-    told = fails(2, *command)
-    steps = int(told.split("--steps ")[1].split(",")[0])
+    steps = int(passes(*command).err.split(f"{out}: ")[1].split(" steps of 4 x 8 tokens")[0])
     tokens = built["base"]["total_tokens"]
     assert math.ceil(steps * 4 * 1.005) * 8 + 1 <= tokens
     assert math.ceil((steps + 1) * 4 * 1.005) * 8 + 1 > tokens
-    passes(*command, "--steps", str(steps))
+    other = [*command[:5], tmp_path / "more.yaml", *command[6:], "--steps"]
+    assert f"give --steps {steps}, or fewer" in fails(2, *other, str(steps + 1))
+    passes(*other, str(steps))
 
 
 @pytest.mark.parametrize("trainer", ["megatron", "nanotron"])
