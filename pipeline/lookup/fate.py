@@ -69,8 +69,9 @@ class Explanation:
     """Of a document beyond the quota: that of the quota's last document; None: it took none."""
     filled_by: list[Donor] | None = None
     """Of one that an aligned arm removes: what stands in its slot, at the first of its places."""
-    masked: bool = False
-    """Whether it stays in the stream of a masked arm, and is no target."""
+    masked: str | None = None
+    """Of one that stays in the stream of a masked arm: `mask` if it is no target, `mask-terms` if
+    the filter's terms in it are none."""
     fills: Donor | None = None
     """Of one that the base does not use: the slot of an aligned arm in which it stands."""
 

@@ -194,7 +194,8 @@ class ArmFates(Fates):
         if slot is None:
             return Decision("kept", removed_by=removed_by)
         donors = self._slots.of_slot(slot) if self._slots else []
-        explained = Explanation(filled_by=donors) if donors else Explanation(masked=True)
+        mask = self.store.arm.mask
+        explained = Explanation(filled_by=donors or None, masked=mask.fill if mask else None)
         return Decision(reason, explained, removed_by)
 
 

@@ -111,7 +111,8 @@ def _print_row(row: TracedRow) -> None:
     if ngrams := fate.figures.get("evaluation_ngrams"):
         tell(f"  holds {plural(ngrams, 'n-gram')} of items of evaluation sets")
     for judgement in fate.filters:
-        tell(f"  filter {judgement.label}: {_judged(judgement)}")
+        removes = "masks" if fate.explanation.masked else "removes"
+        tell(f"  filter {judgement.label}: {_judged(judgement, removes)}")
     if row.positions:
         first = ", ".join(f"{position:,}" for position in row.positions[:8])
         more = ", ..." if len(row.positions) > 8 else ""
@@ -148,7 +149,8 @@ def _explained(fate: Fate) -> list[str]:
         )
         lines += [f"  {_donated(donor)}, digest {donor.digest}" for donor in because.filled_by]
     if because.masked:
-        lines.append("it stays in the stream, and is no target")
+        terms = "the terms in it are no targets" if because.masked == "mask-terms" else None
+        lines.append(f"it stays in the stream, and {terms or 'is no target'}")
     if donor := because.fills:
         lines.append(
             f"the base does not use it; in the arm it fills slot {donor.slot:,} of the study, at"
@@ -164,7 +166,7 @@ def _explained(fate: Fate) -> list[str]:
     return lines
 
 
-def _judged(judgement: Judgement) -> str:
+def _judged(judgement: Judgement, removes: str) -> str:
     terms = (
         "terms not counted" if judgement.terms is None else plural(judgement.terms, "distinct term")
     )
@@ -176,9 +178,8 @@ def _judged(judgement: Judgement) -> str:
         words.append(f"{'in' if judgement.in_dose else 'outside'} the dose of {judgement.dose}")
     if judgement.placebo:
         words.append("a placebo, which removes what is not flagged")
-    words.append(
-        {True: "removes it", False: "does not remove it", None: "was not asked"}[judgement.removes]
-    )
+    verdicts = {True: f"{removes} it", False: "does not remove it", None: "was not asked"}
+    words.append(verdicts[judgement.removes])
     return "; ".join(words)
 
 

@@ -19,6 +19,7 @@ from mixtures.errors import RecipeError
 from mixtures.keys import order_key
 from mixtures.mix.slots import Donor
 from mixtures.mix.trace import DIGEST_DIGITS, Position, TracedMix
+from mixtures.recipe.source_definition import NOT_GIVEN
 from pipeline.commands.options import DEFAULT_STORE
 from pipeline.lookup.fate import Origin
 from pipeline.places.places import Place as Folder
@@ -149,16 +150,17 @@ def described(
 ) -> TracedDocument:
     """What a mix says of one of its documents."""
     strand, donors = mix.strand(columns), mix.donors(columns.position)
-    # what stands in a slot is of the source that gave it
-    given = donors and not donors[0].rewrite
+    # what stands in a slot is of the source that gave it; a rewrite is the user's, of no source
+    rewritten = bool(donors) and donors[0].rewrite
+    given = donors and not rewritten
     origin = mix.strand(replace(columns, source=donors[0].donor_source)) if given else strand
     whole = strand.cut.num_tokens if columns.cut and strand.cut and not donors else None
     first, end = columns.first_token, columns.first_token + columns.num_tokens
     return TracedDocument(
         columns=columns,
         definition=origin.definition,
-        licence=origin.licence,
-        non_commercial=origin.non_commercial,
+        licence=NOT_GIVEN if rewritten else origin.licence,
+        non_commercial=origin.non_commercial and not rewritten,
         insert=strand.insert,
         whole_tokens=whole,
         token=token,

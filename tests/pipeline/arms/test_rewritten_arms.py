@@ -396,3 +396,4 @@ def test_trace_says_which_row_stands_in_a_slot(study, built):
     said = passes("trace", mix, "--position", str(row["position"])).out
     assert f"rewrite: {row['num_tokens']} tokens, file {FILE} row {row['row']}" in said
     assert "donor of" in said
+    assert "licence not given" in said  # of the user's text, whatever the slot's source has

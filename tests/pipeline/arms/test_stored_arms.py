@@ -304,6 +304,8 @@ def test_trace_says_of_documents_that_stay_of_donors_and_of_what_is_unused(study
     assert f"its slot, document {slots[0]['position']:,} of the arm, was filled" in told
     masked = passes("trace", out / "masked", *words).out
     assert "it stays in the stream, and is no target" in masked
+    assert "masks it" in masked
+    assert "the terms in it are no targets" in passes("trace", out / "terms", *words).out
 
 
 def test_reasons_of_rows_are_those_that_the_manifest_counts(study):
