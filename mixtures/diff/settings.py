@@ -32,7 +32,7 @@ def differing_settings(one: Claims, two: Claims) -> list[Setting]:
     """Each setting that differs, by name; then the definitions of which other files are read,
     and files that are read under other names.
     """
-    a, b = _settings(one), _settings(two)
+    a, b = _settings(one, two), _settings(two, one)
     return [
         Setting(name, a.get(name), b.get(name))
         for name in sorted(a.keys() | b.keys())
@@ -40,10 +40,14 @@ def differing_settings(one: Claims, two: Claims) -> list[Setting]:
     ] + _differing_inputs(one, two)
 
 
-def _settings(claims: Claims) -> dict[str, object]:
+def _settings(claims: Claims, other: Claims) -> dict[str, object]:
     budgets = {source.label: source.model_dump(include=BUDGET) for source in claims.sources}
     whole = claims.as_json()
-    return _flat({**{key: whole[key] for key in (*WHOLE, "recipe")}, "sources": budgets})
+    recipe = whole["recipe"]
+    if "study" in recipe and "study" not in other.recipe:
+        # of a mix that is no arm nothing in it is another setting: its base, most of all
+        recipe = {**recipe, "study": recipe["study"]["name"]}
+    return _flat({**{key: whole[key] for key in WHOLE}, "recipe": recipe, "sources": budgets})
 
 
 def _flat(value: object, path: str = "") -> dict[str, object]:

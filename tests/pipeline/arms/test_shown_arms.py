@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from mixtures.audit import audit_mix
+from mixtures.mix.claims import read_claims
 from mixtures.stream.placebo import length_class
 from tests.mixtures.audit.forged_mix import forge_manifest
 from tests.pipeline.arms.studies import read_rows, read_slots, texts
@@ -121,6 +122,16 @@ def test_a_build_prints_how_donors_differ_from_what_they_replace(study):
     assert re.search(rf"donors +\d+ +\d+ +{row}", told)
 
 
+def test_a_diff_with_the_base_names_the_study_and_not_its_other_arms(study):
+    arms = study / "out"
+    told = passes("diff", arms / "base", arms / "weak", "--json").answer["settings"]
+    found = {one["setting"]: (one["a"], one["b"]) for one in told}
+    name = read_claims(arms / "weak").recipe["study"]["name"]
+    assert found["recipe.study"] == (None, name)
+    assert found["recipe.arm"] == (None, "weak")
+    assert not [setting for setting in found if setting.startswith("recipe.study.")]
+
+
 def page_of(study: Path, arm: str, tmp_path: Path, *more: Any) -> str:
     file = tmp_path / f"{arm}.html"
     passes("export", study / "out" / arm, "--html", file, *more)
@@ -147,7 +158,7 @@ def test_the_page_of_a_masked_arm_says_what_is_masked(study, tmp_path, arm):
     for name, one in said["sources"].items():
         counts = [one[field] for field in ("documents", "positions", "tokens")]
         assert f"{name} {' '.join(f'{number:,}' for number in counts)} " in page
-    assert f"masked: {sum(one['tokens'] for one in said['sources'].values()):,} tokens" in page
+    assert f"{sum(one['tokens'] for one in said['sources'].values()):,} tokens" in page
     assert "What differs from the base" in page
 
 
