@@ -106,15 +106,19 @@ class Chances:
 
     def _part(self, arm: str) -> tuple[str, Floats]:
         """Of the slots that are drawn together, those that an arm has its own among: what names
-        them, and the chance of each document of the sample. Placebos share none with others, and
-        what is masked or approved is not among those that are filled here.
+        them, and the chance of each document of the sample. Placebos share none with others. An arm
+        that is filled otherwise has its own among them if a fresh one removes as much or more by
+        the same filter, so that one filter has one figure; else its own are drawn alone.
         """
-        use = self._study.filters[arm]
-        fresh = fresh_arms(self._study)
-        if use.placebo or arm not in fresh:
+        study, use = self._study, self._study.filters[arm]
+        fresh = [one for one in fresh_arms(study) if not study.filters[one].placebo]
+        if use.placebo or not any(
+            study.flagged_by(one) == study.flagged_by(arm)
+            and study.filters[one].request.fraction >= use.request.fraction
+            for one in fresh
+        ):
             return use.label if use.placebo else "filters", self._removed([arm])
-        filters = [one for one in fresh if not self._study.filters[one].placebo]
-        return "filters", self._removed(filters)
+        return "filters", self._removed(fresh)
 
     def arm(self, arm: str) -> tuple[int, int]:
         """Documents and tokens that an arm removes."""

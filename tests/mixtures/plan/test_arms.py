@@ -32,6 +32,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "weak": {"remove": {"use": "deep-ignorance", "level": "weak"}, "fill": "fresh"},
     "placebo": {"remove": {"placebo_of": "deep-ignorance", "level": "strong"}, "fill": "fresh"},
     "masked": {"remove": {"use": "deep-ignorance", "level": "strong"}, "fill": "mask"},
+    "terms": {"remove": {"use": "deep-ignorance", "level": "weak"}, "fill": "mask-terms"},
 }
 USED_WHOLE = ("camel-biology", "camel-chemistry", "camel-physics", "wiki", "stackexchange")
 LENT = {name: {"source": "dclm"} for name in (*USED_WHOLE, "pes2o-abstracts")}
@@ -77,6 +78,7 @@ def test_arms_of_published_filters_remove_their_published_shares(found):
     assert plan.arms["half"].documents == pytest.approx(plan.arms["strong"].documents / 2, abs=9)
     assert plan.arms["half"].tokens == pytest.approx(plan.arms["strong"].tokens / 2, rel=0.001)
     assert plan.arms["masked"] == replace(plan.arms["strong"], fill="mask")
+    assert plan.arms["terms"] == replace(plan.arms["weak"], fill="mask-terms")
     assert plan.arms["placebo"].documents == plan.arms["strong"].documents
 
 
