@@ -18,8 +18,8 @@ from pipeline.places.places import default_cache
 
 
 def find_tokenizer(definition: TokenizerDefinition, file: Path | None = None) -> Path:
-    """The file of a tokenizer: `file` if given, else the shipped one, the cache folder's, or the
-    hub's; the first that exists.
+    """The file of a tokenizer: `file` if given, else the shipped one, the cache folder's, the copy
+    that a build kept, or the hub's; the first that exists.
 
     The cache folder is `$ANNEALMIX_CACHE` (default `~/.cache/annealmix`), the file in it
     `tokenizers/NAME.json`. The hub's copy lies in the cache of huggingface_hub, which serves it
@@ -81,8 +81,8 @@ def fetcher(file: Path | None = None) -> FetchTokenizer:
 
 
 def kept_copy(digest: str) -> Path:
-    """Where a build keeps a copy of a tokenizer that nothing ships, so that its mixes can be read
-    on this machine when the file was moved.
+    """Where a build keeps a copy of a tokenizer whose file nothing ships, so that its mixes can be
+    read on this machine when the file was moved.
     """
     return default_cache() / "tokenizers" / f"{digest}.json"
 
@@ -107,6 +107,8 @@ def _local_places(definition: TokenizerDefinition) -> Iterator[Path]:
 
         yield Path(str(recipes.__file__)).parent / definition.file
     yield default_cache() / "tokenizers" / f"{definition.name}.json"
+    if (kept := kept_copy(definition.digest)).is_file():
+        yield kept
 
 
 def from_hub(name: str, repo: str, revision: str | None, filename: str) -> Path:

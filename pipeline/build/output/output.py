@@ -169,12 +169,13 @@ def _says(sealed: Any, described: Any) -> bool:
 
 
 def keep_tokenizer(path: Path, definition: TokenizerDefinition) -> None:
-    """Keep a copy of a tokenizer that nothing ships, so that the mixes that it makes can be read on
-    this machine when its file was moved. The mix does not need it: where there is no place for the
-    copy (a home that compute nodes cannot write), that is said.
+    """Keep a copy of a tokenizer whose file nothing ships, so that the mixes that it makes can be
+    read on this machine when its file was moved. The mix does not need it: where there is no place
+    for the copy (a home that compute nodes cannot write), that is said.
     """
     kept = kept_copy(definition.digest)
-    if isinstance(definition, ShippedTokenizer) or kept.is_file():
+    shipped = isinstance(definition, ShippedTokenizer) and definition.file is not None
+    if shipped or kept.is_file():
         return
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)

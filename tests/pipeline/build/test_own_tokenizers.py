@@ -18,11 +18,15 @@ import tokenizers
 
 import annealmix
 from mixtures.audit.mix import audit_mix
+from mixtures.errors import InputError
 from mixtures.mix.claims import read_claims
 from mixtures.mix.indexed import open_indexed
+from mixtures.recipe.load import load_tokenizer_definition
+from pipeline.build.output.output import keep_tokenizer
 from pipeline.build.sources import readings
 from pipeline.stages import ingest
 from pipeline.tokens.engines import ENGINES, Fastokens
+from pipeline.tokens.find import find_tokenizer, kept_copy
 from pipeline.tokens.tokenizer import Tokenizer
 from tests.mixtures.recipe.tokenizer.test_request import with_specials
 from tests.pipeline.corpus import make, prose, write_files, write_recipe
@@ -120,6 +124,21 @@ def test_the_kept_copy_of_the_tokenizer_decodes_when_the_file_is_gone(tmp_path, 
     file.unlink()
     with annealmix.open_mix(mix) as opened:
         assert sorted(opened.text(index) for index in range(3)) == sorted(TEXTS[:3])
+
+
+def test_a_shipped_definition_without_its_file_is_found_in_the_copy_of_a_build(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("ANNEALMIX_CACHE", str(tmp_path / "cache"))
+    sample = load_tokenizer_definition("sample")
+    file = find_tokenizer(sample)
+    bare = sample.model_copy(update={"file": None, "repo": None})
+    with pytest.raises(InputError, match="not found in"):
+        find_tokenizer(bare)
+    keep_tokenizer(file, sample)
+    assert not kept_copy(sample.digest).exists(), "its file comes along"
+    keep_tokenizer(file, bare)
+    assert find_tokenizer(bare) == kept_copy(sample.digest)
 
 
 def test_a_cache_that_cannot_be_written_costs_the_copy_and_no_mix(tmp_path, monkeypatch, capsys):
