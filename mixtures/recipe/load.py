@@ -45,8 +45,11 @@ from mixtures.rules.filter_definition import (
     FilterBundle,
     brought_filter,
     filter_of_terms,
+    list_filters,
+    load_filter,
     read_filter,
     refuse_no_folder,
+    unknown_filter,
 )
 from mixtures.rules.lock import Lock, read_lock, require_locked
 from mixtures.yaml.disk import (
@@ -377,11 +380,11 @@ class _Reading:
             return read_filter(file_beside(folder, name))
         if self._filters is not None and (brought := brought_filter(self._filters, name)):
             return read_filter(brought)
-        return (
-            None
-            if name in NOT_PUBLISHED
-            else read_filter(shipped_file(SHIPPED / "filters", "filter", name))
-        )
+        if name in NOT_PUBLISHED:
+            return None
+        if name not in list_filters():
+            raise UnknownReferenceError(unknown_filter(name, self._filters))
+        return load_filter(name)
 
     def _benchmark(
         self, recipe: Path, location: Location, asked: str | Benchmark

@@ -337,12 +337,22 @@ def load_filter(name_or_file: str, brought: Path | None = None) -> FilterBundle:
     elif name_or_file in list_filters():
         file = SHIPPED / "filters" / f"{name_or_file}.yaml"
     else:
-        hint = suggest(name_or_file, list_filters(), "shipped")
-        raise RecipeError(
-            f"{name_or_file!r} is not a shipped filter; {hint}; a file is given with its ending,"
-            f" such as {name_or_file}.yaml"
-        )
+        raise RecipeError(unknown_filter(name_or_file, brought))
     return read_filter(file)
+
+
+def unknown_filter(name: str, brought: Path | None) -> str:
+    """Why a name is no filter, for people. brought: folder of the user's filters, if any."""
+    shipped = suggest(name, list_filters(), "shipped")
+    bring = (
+        f"{brought} has neither {name}.yaml nor {name}/filter.yaml"
+        if brought is not None
+        else f"plan, build, lock and filter check find {name}/filter.yaml in DIR with --filters DIR"
+    )
+    return (
+        f"{name!r} is not a shipped filter; {shipped}; {bring}; a file is given with its ending,"
+        f" such as {name}.yaml"
+    )
 
 
 def refuse_no_folder(brought: Path) -> None:
