@@ -162,7 +162,7 @@ class _Pair:
                         " said to"
                     )
         total = plural(sum(removed.values()), "document")
-        figure = f"{plural(rows, 'row')}; {total} gave way to others"
+        figure = f"{plural(rows, 'row')}; {total} of one gave way in the other"
         return judge(name, figure, faults)
 
     def _part(

@@ -88,6 +88,11 @@ def build_study(
     say(f"{plural(len(slots), 'slot')} of {int(slots.num_tokens.sum()):,} tokens in all arms")
     for line in (line for one in known.figures for line in one.lines):
         say(line)
+    for arm in study.study.arms:
+        if not slots.arms[arm].any():
+            say(
+                f"warning: {arm} removes no document of the base, so it is the base by another name"
+            )
     if known.faults:
         raise SupplyError("\n".join(known.faults))
     with store.lock():

@@ -181,6 +181,7 @@ class StudyFigures:
                 if row.repeated_tokens
                 else ""
             )
+            + (f", {row.unfilled_tokens:,} tokens without any" if row.unfilled_tokens else "")
             for name, row in self.sources.items()
         ]
 
@@ -202,13 +203,18 @@ class StudyFigures:
             slots, tokens = (
                 sum(getattr(row, name) for row in taken.values()) for name in ("slots", "tokens")
             )
-            there = (
-                f"what the base leaves of {giver} is {donors.tokens:,} tokens in"
-                f" {plural(donors.documents, 'document')}, {missing:,} tokens short of them"
-                if self.filled.approval is None
-                else f"the approved documents of {giver} fill all but {missing:,} tokens of them if"
-                f" each is repeated {MAX_REPEATS} times"
-            )
+            if self.filled.approval is None:
+                there = (
+                    f"what the base leaves of {giver} is {donors.tokens:,} tokens in"
+                    f" {plural(donors.documents, 'document')}, {missing:,} tokens short of them"
+                )
+            elif missing == tokens:
+                there = f"{giver} has no approved document for {', '.join(self.filled.arms)}"
+            else:
+                there = (
+                    f"the approved documents of {giver} fill all but {missing:,} tokens of them if"
+                    f" each is repeated {MAX_REPEATS} times"
+                )
             yield (
                 f"{_field(study, giver)}: the slots of {', '.join(taken)} have {tokens:,} tokens in"
                 f" {plural(slots, 'document')}; {there}. {self._remedy(study, giver, missing)}"

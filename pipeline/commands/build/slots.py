@@ -75,7 +75,7 @@ def print_slots(arm: ArmClaim, claims: Claims) -> None:
     if scores := score_table(arm):
         scores.print(SCORES_TITLE)
     for line in slot_notes(arm, claims):
-        say(line)
+        say(f"{arm.arm}: {line}")
 
 
 def slot_notes(arm: ArmClaim, claims: Claims) -> list[str]:
@@ -102,7 +102,7 @@ def slot_notes(arm: ArmClaim, claims: Claims) -> list[str]:
 def print_mask(mask: MaskClaim, claims: Claims) -> None:
     """Print how much of a masked arm is no target."""
     for line in mask_notes(mask, claims):
-        say(line)
+        say(f"{mask.arm}: {line}")
 
 
 def mask_notes(mask: MaskClaim, claims: Claims) -> list[str]:
@@ -110,7 +110,7 @@ def mask_notes(mask: MaskClaim, claims: Claims) -> list[str]:
     share = percent_text(mask.tokens, claims.total_tokens, 4)
     what = "masked documents" if mask.fill == "mask" else "masked terms"
     return [
-        f"masked: {mask.tokens:,} tokens are no targets, {share}% of the mix",
+        f"{mask.tokens:,} tokens are no targets, {share}% of the mix",
         _windows(what, mask.windows, claims),
         mask.shares.told(f"{WINDOW_TOKENS:,} tokens", WINDOW_TOKENS),
     ]

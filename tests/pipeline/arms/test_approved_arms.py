@@ -316,7 +316,7 @@ def test_a_source_without_an_approved_document_needs_another(tmp_path):
     write_files(tmp_path / "data", "small", sharded(kept, 1))
     donors = {**DONORS, "small": {"below": 1}}
     with pytest.raises(
-        SupplyError, match=r"slots of small have .* documents of small fill all but"
+        SupplyError, match=r"slots of small have .* small has no approved document for weak"
     ):
         make_study(write_study(tmp_path, arms={"weak": APPROVED["weak"]}, donors=donors))
     assert not (tmp_path / "out").exists()
