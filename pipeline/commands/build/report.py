@@ -43,8 +43,12 @@ def show(claims: Claims, folder: Place) -> None:
         "share": tokens,
         "documents": claims.total_documents,
     }
-    rows = [*claims.sources, *corpus_rows(claims.sources, claims.corpora)]
-    Table(rows, columns, total).print(f"{claims.name}: {folder}")
+    title = f"{claims.name}: {folder}"
+    if claims.study:  # its sources are the base's, to the token
+        tell(title)
+    else:
+        rows = [*claims.sources, *corpus_rows(claims.sources, claims.corpora)]
+        Table(rows, columns, total).print(title)
     if claims.filters:
         removal_table(claims).print(filter_title(claims))
     if placebos := placebo_table(claims.filters):
@@ -57,7 +61,8 @@ def show(claims: Claims, folder: Place) -> None:
         print_mask(claims.mask, claims)
     for line in mix_notes(claims.sources, claims.removed, claims.filters):
         say(line)
-    print_fit(claims.fit(tokens))
+    if not claims.study:
+        print_fit(claims.fit(tokens))
     tell(f"identity {claims.identity}")
     tell(f"mix id {claims.mix_id}")
 

@@ -145,9 +145,15 @@ def test_a_mask_takes_no_donors_from_the_arms_that_are_filled(study, built, tmp_
     assert alone["strong"]["identity"] == built["strong"]["identity"]
 
 
-def test_a_study_of_masks_needs_no_donors(tmp_path):
-    found = make_study(write_study(tmp_path, arms={"masked": MASKS["masked"]}, donors={}))
+def test_a_study_of_masks_needs_no_donors_and_an_arm_of_nothing_is_a_warning(tmp_path, capsys):
+    nothing = {"remove": {"name": "none", "terms": ["xyzzy"]}, "fill": "fresh"}
+    arms = {"masked": MASKS["masked"], "nothing": nothing}
+    found = make_study(write_study(tmp_path, arms=arms, donors={}))
     assert found["masked"]["mask"]["sources"]["small"]["documents"] > 0
+    warned = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert [line for line in warned if "by another name" in line] == [
+        "warning: nothing removes no document of the base, so it is the base by another name"
+    ]
     assert DONORS
 
 
