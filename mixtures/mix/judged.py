@@ -57,7 +57,7 @@ class ScoresClaim(Claim):
     documents: Count
     """How many needed one."""
     blake3: Hash
-    """Over digests and scores (`pipeline.stages.eligible.score_digest`)."""
+    """Over digests and scores (`pipeline.stages.chosen_figures.score_digest`)."""
 
 
 class FilterFigures(Claim):

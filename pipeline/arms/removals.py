@@ -17,7 +17,7 @@ from pipeline.arms.slots import Slots
 from pipeline.build.build import Judged
 from pipeline.build.claims.description import filter_claim, level_counts
 from pipeline.build.placebo import unlike
-from pipeline.stages.eligible import score_digest
+from pipeline.stages.chosen_figures import score_digest
 
 
 def arm_filters(study: LoadedStudy, judged: Judged, slots: Slots) -> dict[str, FilterClaim]:

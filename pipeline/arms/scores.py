@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mixtures.mix.judged import ArmScoresClaim, ScoredClaim
 from pipeline.arms.slots import Slots
 from pipeline.build.build import Judged
-from pipeline.stages.known_scores import known_scores
+from pipeline.stages.chosen_figures import known_scores
 
 
 def arm_scores(

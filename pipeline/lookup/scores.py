@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from mixtures.rules.filter_definition import MILLION
 from pipeline.lookup.selection import MixFilter, MixStore
-from pipeline.stages.known_scores import known_scores
+from pipeline.stages.chosen_figures import known_scores
 
 SCORE_EDGES: list[int] = [
     0,

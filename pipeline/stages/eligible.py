@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
@@ -23,13 +23,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from blake3 import blake3
 
 from mixtures.keys import order_key
 from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.recipe.near_request import EXCLUDED, NEAR
 from mixtures.stream.order import SourceOrder
-from mixtures.stream.placebo import add_lengths
 from mixtures.stream.rotation import rotation
 from mixtures.stream.selection import Copies, End, Lengths, PartitionTable, Selection, select
 from pipeline.store.columns import read_column
@@ -270,70 +268,6 @@ def _first_rows(column: ReadColumn, counts: Sequence[int]) -> Iterator[ReadColum
         return np.asarray(column(name, partition, prefix)[:count])
 
     return (partial(first, at, count) for at, count in enumerate(counts) if count)
-
-
-@dataclass
-class RemovalFigures:
-    """What one reason did to one source, within the quota. removed: documents and tokens that it
-    removes, other reasons aside.
-
-    first: of those, what no earlier reason removes (the waterfall's figure). lengths: of those that
-        it removes, documents by length.
-    """
-
-    removed: list[int] = field(default_factory=lambda: [0, 0])
-    first: list[int] = field(default_factory=lambda: [0, 0])
-    lengths: dict[int, int] = field(default_factory=dict)
-
-
-def removal_figures(choice: Choice) -> list[RemovalFigures]:
-    """Figures of each reason, in their order."""
-    figures = [RemovalFigures() for _ in choice.eligible.reasons]
-    for column in choice.removed_columns():
-        verdicts, num_tokens = column("verdicts"), column("num_tokens").astype(np.int64)
-        lowest = verdicts & -verdicts.astype(np.int64)
-        for number, figure in enumerate(figures):
-            for chosen, sums in (
-                (verdicts & 1 << number, figure.removed),
-                (lowest == 1 << number, figure.first),
-            ):
-                mine = chosen.astype(np.bool_)
-                sums[0] += int(mine.sum())
-                sums[1] += int(num_tokens[mine].sum())
-            add_lengths(figure.lengths, num_tokens[(verdicts & 1 << number) != 0])
-    return figures
-
-
-def score_digest(choices: Iterable[Choice], number: int) -> tuple[int, str]:
-    """How many documents a filter's decisions in a mix needed scores for, and BLAKE3 over (digest,
-    score) of each.
-
-    By source, those that are in the mix in key order, then those that were removed; digest as 16
-    bytes, score as int32 little-endian.
-    """
-    state, documents = blake3(), 0
-    for column in chain.from_iterable(choice.reached_columns() for choice in choices):
-        scores = column("score", score_column(number))
-        scored = np.flatnonzero(scores >= 0)
-        rows = np.zeros((len(scored), 20), np.uint8)
-        digests = np.ascontiguousarray(column("digest")[scored])
-        rows[:, :16] = digests.astype(">u8").view(np.uint8).reshape(-1, 16)
-        rows[:, 16:] = scores[scored].astype("<i4").view(np.uint8).reshape(-1, 4)
-        state.update(rows.tobytes())
-        documents += len(scored)
-    return documents, state.hexdigest()
-
-
-def flagged_above(choices: Iterable[Choice], number: int, thresholds: Sequence[int]) -> list[int]:
-    """How many documents within the quotas have a score of a filter above each threshold,
-    millionths, whatever became of them.
-    """
-    counts = [0] * len(thresholds)
-    for column in chain.from_iterable(choice.reached_columns() for choice in choices):
-        scores = column("score", score_column(number))
-        for at, threshold in enumerate(thresholds):
-            counts[at] += int((scores > threshold).sum())
-    return counts
 
 
 def last_key(choice: Choice) -> int:

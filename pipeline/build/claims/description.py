@@ -50,13 +50,13 @@ from mixtures.stream.selection import Selection
 from pipeline.build.near import Found
 from pipeline.inputs.quality.quality import PREFIX
 from pipeline.inputs.survey import SourceInputs
-from pipeline.stages.eligible import (
-    Choice,
+from pipeline.stages.chosen_figures import (
     RemovalFigures,
     flagged_above,
     removal_figures,
     score_digest,
 )
+from pipeline.stages.eligible import Choice
 from pipeline.stages.mix_folder import Layout
 
 

@@ -46,7 +46,7 @@ from pipeline.commands.audit.stored import NAMES as DOCUMENT_CHECKS
 from pipeline.commands.audit.stored import SLOTS_NAME, StoredDocuments
 from pipeline.commands.trace.arm import ArmStore, open_store
 from pipeline.lookup.selection import MixStore
-from pipeline.stages.eligible import removal_figures
+from pipeline.stages.chosen_figures import removal_figures
 from pipeline.store.mixes import noted_mix, noted_mixes
 
 NAMES = (
