@@ -17,7 +17,7 @@ from mixtures.errors import RecipeError
 from mixtures.recipe.load import load_recipe as load_recipe_file
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.rules.levels import Level
-from mixtures.stream.arms.study import is_study, load_study
+from mixtures.stream.arms.load import is_study, load_study
 from mixtures.stream.quotas import Size, sized
 from pipeline.arms.study import StudyRequest
 from pipeline.arms.study import build_study as build_arms

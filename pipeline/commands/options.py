@@ -353,7 +353,7 @@ def study_of(options: argparse.Namespace) -> LoadedStudy | None:
     if not options.recipe.endswith((".yaml", ".yml")):
         return None
 
-    from mixtures.stream.arms.study import is_study, load_study
+    from mixtures.stream.arms.load import is_study, load_study
     from pipeline.tokens.find import fetcher
 
     file = Path(options.recipe)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from mixtures.recipe.load import load_recipe
-from mixtures.stream.arms.study import load_study
+from mixtures.stream.arms.load import load_study
 from pipeline.build.request import BuildRequest
 from pipeline.commands.slurm.conduct import launch
 from pipeline.commands.slurm.request import Asked

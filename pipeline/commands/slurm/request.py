@@ -15,7 +15,8 @@ from mixtures.mix import manifest as manifests
 from mixtures.mix.claims import Claims, SizeClaim, read_claims
 from mixtures.mix.manifest import Manifest
 from mixtures.recipe.load import load_recipe
-from mixtures.stream.arms.study import BASE, LoadedStudy, load_study
+from mixtures.stream.arms.load import load_study
+from mixtures.stream.arms.study import BASE, LoadedStudy
 from pipeline.arms.study import StudyRequest, build_study
 from pipeline.build.build import build
 from pipeline.build.output.places import RemotePlaces

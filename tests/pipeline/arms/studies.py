@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from mixtures.mix.manifest import Manifest
-from mixtures.stream.arms.study import load_study
+from mixtures.stream.arms.load import load_study
 from mixtures.stream.quotas import Size
 from pipeline.arms.study import StudyRequest, build_study
 from pipeline.build.request import BuildRequest

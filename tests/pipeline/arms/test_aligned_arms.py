@@ -20,7 +20,7 @@ import annealmix
 from mixtures.audit import audit_aligned, audit_mix
 from mixtures.errors import ManifestError, RecipeError, SupplyError
 from mixtures.mix.manifest import Manifest
-from mixtures.stream.arms.study import load_study
+from mixtures.stream.arms.load import load_study
 from mixtures.words import percent_text
 from tests.mixtures.recipe.tokenizer.test_request import with_specials
 from tests.pipeline.arms.studies import (

@@ -16,7 +16,7 @@ import pytest
 from mixtures.audit import audit_aligned, audit_mix
 from mixtures.errors import RecipeError, SupplyError
 from mixtures.mix.manifest import Manifest
-from mixtures.stream.arms.study import load_study
+from mixtures.stream.arms.load import load_study
 from tests.mixtures.stream.test_arm_donors import round_by_round
 from tests.pipeline.arms.studies import (
     ARMS,

@@ -20,7 +20,7 @@ import pytest
 from mixtures.audit import audit_aligned, audit_mix
 from mixtures.errors import InputError, RecipeError
 from mixtures.mix.manifest import Manifest
-from mixtures.stream.arms.study import load_study
+from mixtures.stream.arms.load import load_study
 from tests.pipeline.arms.studies import (
     ARMS,
     Row,
