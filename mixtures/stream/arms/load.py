@@ -57,19 +57,16 @@ def load_study(
         for location, request in references.requests(("arms", "*", "remove"), FilterRequest)
     }
     base = next((one for one in bases if one), None)
-    if study is not None and base is not None:
-        for location, message in _base_faults(study, base):
-            faults.append(fault_at(tree, location, message))
     found = {name: use for name, use in used.items() if use}
-    for name, message in _same_label(found):
-        faults.append(fault_at(tree, ("arms", name, "remove"), message))
+    wrong = [*_same_label(found), *_approved_by_none(study, found)]
+    if study is not None and base is not None:
+        wrong = [*_base_faults(study, base), *wrong]
+    faults += [fault_at(tree, location, message) for location, message in wrong]
     rewrites = {
         name: references.follow(location, partial(_rewrites, file.parent, name))
         for location, name in references.wanted(("arms", "*", "fill"), Filling)
         if names_file(name)
     }
-    for name, message in _approved_by_none(study, found):
-        faults.append(fault_at(tree, ("arms", name, "fill"), message))
     if study is None or base is None or faults or references.broken:
         refuse(tree.where, faults, references.broken)
     filters_of = {name: found[name] for name in study.arms}
@@ -127,7 +124,7 @@ def _base_faults(study: Study, base: LoadedRecipe) -> Iterable[tuple[Location, s
 
 def _approved_by_none(
     study: Study | None, uses: Mapping[str, FilterUse]
-) -> Iterable[tuple[str, str]]:
+) -> Iterable[tuple[Location, str]]:
     """Arms that are to be filled with what a classifier kept, and whose filter has none."""
     for name, arm in study.arms.items() if study else ():
         use = uses.get(name)
@@ -139,13 +136,13 @@ def _approved_by_none(
                 else "take a filter with a classifier"
             )
             yield (
-                name,
+                ("arms", name, "fill"),
                 f"is of documents that a list escalates and a classifier keeps, and {use.label}"
                 f" removes all that its list escalates; {instead}, or fill: fresh",
             )
 
 
-def _same_label(uses: Mapping[str, FilterUse]) -> Iterable[tuple[str, str]]:
+def _same_label(uses: Mapping[str, FilterUse]) -> Iterable[tuple[Location, str]]:
     """Arms whose filters have one name and are not the same."""
     known: dict[str, tuple[str, FilterUse]] = {}
     for arm, use in uses.items():
@@ -153,7 +150,7 @@ def _same_label(uses: Mapping[str, FilterUse]) -> Iterable[tuple[str, str]]:
             first, other = known.setdefault(one.label, (arm, one))
             if other.canonical() != one.canonical():
                 yield (
-                    arm,
+                    ("arms", arm, "remove"),
                     f"is called {one.label!r}, as that of {first}, and is another; give one of them"
                     " another name",
                 )
