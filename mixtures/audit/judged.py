@@ -42,37 +42,7 @@ def check_filters(claims: Claims) -> Check:
     """Every filter is one of the recipe and decides by what it says; counts of removals agree with
     each other, source by source.
     """
-    faults = []
-    filters = claims.recipe.get("filters", [])
-    records = (
-        [item if isinstance(item, dict) else {} for item in filters]
-        if isinstance(filters, list)
-        else []
-    )
-    asked = [
-        (
-            item.get("name"),
-            item.get("identity"),
-            item.get("fraction"),
-            item.get("placebo") == "true",
-            item.get("tolerance"),
-            item.get("partners", ""),
-        )
-        for item in records
-    ]
-    listed = [
-        (
-            item.label,
-            item.identity,
-            item.fraction,
-            item.placebo,
-            item.matched.tolerance if item.matched else None,
-            " ".join(item.matched.partners) if item.matched else "",
-        )
-        for item in claims.filters
-    ]
-    if asked != listed:
-        faults.append(f"the recipe has filters {asked}, the manifest lists {listed}")
+    faults = _unlisted(claims)
     judged = [
         source.name for source in claims.sources if not source.copy_number and not source.insert
     ]
@@ -106,6 +76,41 @@ def check_filters(claims: Claims) -> Check:
         for reason, count in removed.items()
     )
     return judge(FILTERS, figure, faults)
+
+
+def _unlisted(claims: Claims) -> list[str]:
+    """The filters of the manifest are those of the recipe."""
+    filters = claims.recipe.get("filters", [])
+    records = (
+        [item if isinstance(item, dict) else {} for item in filters]
+        if isinstance(filters, list)
+        else []
+    )
+    asked = [
+        (
+            item.get("name"),
+            item.get("identity"),
+            item.get("fraction"),
+            item.get("placebo") == "true",
+            item.get("tolerance"),
+            item.get("partners", ""),
+        )
+        for item in records
+    ]
+    listed = [
+        (
+            item.label,
+            item.identity,
+            item.fraction,
+            item.placebo,
+            item.matched.tolerance if item.matched else None,
+            " ".join(item.matched.partners) if item.matched else "",
+        )
+        for item in claims.filters
+    ]
+    if asked == listed:
+        return []
+    return [f"the recipe has filters {asked}, the manifest lists {listed}"]
 
 
 def _filter_reasons(claims: Claims) -> list[str]:

@@ -60,31 +60,7 @@ def seal(
         AnnealmixError: the bytes do not hold what was selected.
     """
     records = read_slices(folder, slices, SliceRecord)
-    quotas = [selection.tokens for selection in selections]
-    realised = np.sum([record.source_tokens for record in records], axis=0).tolist()
-    documents = np.sum([record.source_documents for record in records], axis=0).tolist()
-    selected = [selection.documents for selection in selections]
-    if realised != quotas or documents != selected:
-        raise AnnealmixError(
-            f"{folder}: the bytes hold {realised} tokens and {documents} documents that end in EOD"
-            f" by source; {quotas} and {selected} were selected"
-        )
-    eod_tokens = sum(record.eod_tokens for record in records)
-    if eod_tokens != sum(selected) and (
-        described.tokenizer.special_tokens == "text" or eod_tokens < sum(selected)
-    ):
-        raise AnnealmixError(
-            f"{folder}: the bytes hold {eod_tokens:,} EOD tokens for {sum(selected):,} documents"
-        )
-    bos_tokens = sum(record.bos_tokens for record in records)
-    bare_cuts = sum(
-        selection.cut is not None and selection.cut.kept_tokens == 1 for selection in selections
-    )
-    begun = sum(selected) - bare_cuts if described.tokenizer.bos_id is not None else 0
-    if bos_tokens != begun and (described.tokenizer.special_tokens == "text" or bos_tokens < begun):
-        raise AnnealmixError(
-            f"{folder}: the bytes hold {bos_tokens:,} BOS tokens for {begun:,} documents"
-        )
+    _refuse_unheld(folder, described, selections, records)
     for name in (TOKENS, INDEX):
         sync(folder / name)
     strays = _deviations(folder, selections, records)
@@ -92,25 +68,58 @@ def seal(
         SourceClaim(
             # what is not set is not written
             **{name: getattr(source, name) for name in source.model_fields_set},
-            realised_tokens=tokens,
+            realised_tokens=selection.tokens,
             cut=CutClaim(**vars(selection.cut)) if selection.cut else None,
             deviation=deviation,
         )
-        for source, tokens, selection, deviation in zip(
-            described.sources, realised, selections, strays, strict=True
-        )
+        for source, selection, deviation in zip(described.sources, selections, strays, strict=True)
     ]
     manifest = manifests.sealed(
         {
             **described.as_json(),
             "sources": [source.as_json() for source in sources],
-            "eod_tokens": eod_tokens,
-            "bos_tokens": bos_tokens,
+            "eod_tokens": sum(record.eod_tokens for record in records),
+            "bos_tokens": sum(record.bos_tokens for record in records),
             "hashes": hashes_of(folder, records).as_json(),
         }
     )
     write_manifest(folder, manifest)
     return manifest
+
+
+def _refuse_unheld(
+    folder: Path,
+    described: Description,
+    selections: list[Selection],
+    records: list[SliceRecord],
+) -> None:
+    """Refuse bytes that do not hold what was selected.
+
+    Raises:
+        AnnealmixError: says what they hold.
+    """
+    quotas = [selection.tokens for selection in selections]
+    selected = [selection.documents for selection in selections]
+    realised = np.sum([record.source_tokens for record in records], axis=0).tolist()
+    documents = np.sum([record.source_documents for record in records], axis=0).tolist()
+    if realised != quotas or documents != selected:
+        raise AnnealmixError(
+            f"{folder}: the bytes hold {realised} tokens and {documents} documents that end in EOD"
+            f" by source; {quotas} and {selected} were selected"
+        )
+    bare_cuts = sum(
+        selection.cut is not None and selection.cut.kept_tokens == 1 for selection in selections
+    )
+    tokenizer = described.tokenizer
+    begun = sum(selected) - bare_cuts if tokenizer.bos_id is not None else 0
+    for name, num_tokens, due in (
+        ("EOD", sum(record.eod_tokens for record in records), sum(selected)),
+        ("BOS", sum(record.bos_tokens for record in records), begun),
+    ):
+        if num_tokens < due or (num_tokens > due and tokenizer.special_tokens == "text"):
+            raise AnnealmixError(
+                f"{folder}: the bytes hold {num_tokens:,} {name} tokens for {due:,} documents"
+            )
 
 
 def write_manifest(folder: Path, manifest: manifests.Manifest) -> None:
