@@ -94,8 +94,6 @@ class Places:
     first_token: Int64s
     num_tokens: Int64s
     """Of the document as it stands there: the last of a quota may be cut."""
-    part: Int64s
-    """Of the tables."""
 
     def among(self, slots: Bools) -> Places:
         """Those of some slots, bool [num_slots]."""
@@ -114,19 +112,17 @@ def find_places(base: Path, slots: Slots) -> Places:
     if mix.fault:
         raise ManifestError(f"{mix.fault}; delete {base} and build again")
     codes = np.array([mix.codes[name, 0] for name in slots.names], np.int64)
+    of_code = np.full(len(mix.names) + 1, -1, np.int64)
+    of_code[codes] = np.arange(len(codes))
     index = SlotIndex(slots)
     pieces = []
-    for part, columns in enumerate(
-        mix.coded_parts("position", "first_token", "num_tokens", "digest")
-    ):
-        of_code = np.full(len(mix.names) + 1, -1, np.int64)
-        of_code[codes] = np.arange(len(codes))
+    for columns in mix.coded_parts("position", "first_token", "num_tokens", "digest"):
         slot = index.of(
             digest_columns(np.ascontiguousarray(columns["digest"])), of_code[columns["source"]]
         )
         here = np.flatnonzero(slot >= 0)
-        named = [columns[name][here] for name in ("position", "first_token", "num_tokens")]
-        pieces.append([slot[here], *named, np.full(len(here), part)])
+        named = (columns[name][here] for name in ("position", "first_token", "num_tokens"))
+        pieces.append([slot[here], *named])
     places = Places(
         *(np.concatenate(column).astype(np.int64) for column in zip(*pieces, strict=True))
     )

@@ -78,10 +78,8 @@ class StoredSlots:
         """Of the arm's slots, in the order of the stream."""
         empty = [np.empty(0, np.int64)] * 4
         columns = [np.concatenate(column) for column in zip(empty, *self._found, strict=True)]
-        slot, position, first_token, num_tokens = (
-            column[np.argsort(columns[1], kind="stable")] for column in columns
-        )
-        return Places(slot, position, first_token, num_tokens, np.zeros_like(slot))
+        order = np.argsort(columns[1], kind="stable")
+        return Places(*(column[order] for column in columns))
 
     @property
     def _rewritten(self) -> bool:
