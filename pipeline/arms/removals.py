@@ -37,12 +37,12 @@ def unlike_arms(study: LoadedStudy, filters: Mapping[str, FilterClaim]) -> list[
 def _claim(study: LoadedStudy, arm: str, judged: Judged, slots: Slots) -> FilterClaim:
     use, number = study.filters[arm], study.number(arm)
     scored = number if use.definition.classifier is not None else None
-    done = removal_figures(slots, slots.arms[arm], judged, scored)
+    done = arm_figures(slots, slots.arms[arm], judged, scored)
     levels = level_counts(use, number, judged.choices)
     return filter_claim(use, done, judged.placebos.get(number), levels)
 
 
-def removal_figures(
+def arm_figures(
     slots: Slots, mine: npt.NDArray[np.bool_], judged: Judged, scored: int | None
 ) -> FilterFigures:
     """What the filter of an arm removes of the base, and the scores that it decided by.

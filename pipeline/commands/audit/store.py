@@ -38,7 +38,7 @@ from mixtures.errors import ManifestError
 from mixtures.mix.claims import Claims
 from mixtures.mix.judged import ContaminationClaim, FilterFigures
 from mixtures.words import plural
-from pipeline.arms import removals
+from pipeline.arms.removals import arm_figures
 from pipeline.build.claims.contamination import contaminated
 from pipeline.build.claims.description import filter_figures, near_figures, waterfall
 from pipeline.commands.audit.arms import StoredSlots
@@ -156,7 +156,7 @@ class _Held:
         if (arm := self.arm) is None:
             return filter_figures(number, self.choices, self.figures, scored=scored)
         judging = arm.number if scored else None
-        return removals.removal_figures(arm.slots, arm.mine, arm.judged, judging)
+        return arm_figures(arm.slots, arm.mine, arm.judged, judging)
 
     def near(self) -> Check:
         """Clusters of near-duplicates and what gave way in each source."""
