@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mixtures.audit.files import max_rows
 from mixtures.audit.tables.parts import UNREADABLE, read_part, reading_fault
-from mixtures.audit.tables.slots import SlotTable
+from mixtures.audit.tables.slot_table import SlotTable
 from mixtures.mix.claims import read_claims
 from mixtures.mix.files import part_path
 from mixtures.mix.manifest import MANIFEST

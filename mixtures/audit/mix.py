@@ -35,7 +35,8 @@ from mixtures.audit.tables.parts import PartReader, read_part
 from mixtures.audit.tables.placement import CountedQuotas, PrefixBound, StreamOrder, TableIndex
 from mixtures.audit.tables.repeats import Distinct, Origins, Repeats, digests_with_keys
 from mixtures.audit.tables.sequence import Cuts, Epochs, KeyOrder, KeyRanges
-from mixtures.audit.tables.slots import Slots, SlotTable
+from mixtures.audit.tables.slot_table import SlotTable
+from mixtures.audit.tables.slots import Slots
 from mixtures.keys import digest_columns, order_keys
 from mixtures.mix.claims import DeviationClaim, PublishedSource, read_claims
 from mixtures.mix.files import INDEX, TOKENS, part_path

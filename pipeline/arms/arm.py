@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.audit.tables.slots import SlotTable
+from mixtures.audit.tables.slot_table import SlotTable
 from mixtures.keys import digest_columns
 from mixtures.mix.judged import ArmClaim, ArmScoresClaim
 from mixtures.mix.slots import SLOTS_FILE, slots_schema, windows_touched

@@ -116,7 +116,7 @@ class DocumentCheck(Protocol):
 
 
 class SlotLookup(Protocol):
-    """The slots of an aligned arm (`mixtures.audit.tables.slots.SlotTable`)."""
+    """The slots of an aligned arm (`mixtures.audit.tables.slot_table.SlotTable`)."""
 
     def at(self, position: Uint64s) -> Int64s:
         """Index of those that are slots, -1 of others: int64 [num_docs]."""

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from mixtures.audit import audit_mix
 from mixtures.audit.tables.parts import proven_part
-from mixtures.audit.tables.slots import SlotTable
+from mixtures.audit.tables.slot_table import SlotTable
 from mixtures.errors import AuditFailed, InputError, RecipeError
 from mixtures.mix import manifest as manifests
 from mixtures.mix.blocks import BLOCK_ROWS

@@ -32,7 +32,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mixtures.audit.tables.parts import proven_part
-from mixtures.audit.tables.slots import SlotTable
+from mixtures.audit.tables.slot_table import SlotTable
 from mixtures.errors import AuditFailed
 from mixtures.mix.claims import Claims, read_claims
 from mixtures.mix.files import part_path

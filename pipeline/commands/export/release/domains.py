@@ -23,7 +23,7 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from mixtures.audit.tables.parts import proven_part
-from mixtures.audit.tables.slots import SlotTable
+from mixtures.audit.tables.slot_table import SlotTable
 from mixtures.errors import AuditFailed, InputError, RecipeError
 from mixtures.mix.claims import Claims, read_claims
 from mixtures.recipe.source_definition import SourceDefinition
