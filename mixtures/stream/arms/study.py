@@ -42,6 +42,7 @@ from mixtures.yaml.fields import (
     Name,
     Reference,
     Text,
+    describe,
     plain_decimal,
 )
 
@@ -58,8 +59,19 @@ def names_file(fill: object) -> bool:
     return isinstance(fill, str) and "." in fill
 
 
+def _word(fill: object) -> object:
+    if fill not in ("fresh", "approved", *MASKS):
+        raise ValueError(
+            f"found {describe(fill)}; allowed: fresh, approved, mask, mask-terms, or a file of"
+            " rewrites beside the study, such as rewrites.jsonl"
+        )
+    return fill
+
+
 Filling = Annotated[
-    Annotated[Literal["fresh", "approved", "mask", "mask-terms"], Tag("word")]
+    Annotated[
+        Literal["fresh", "approved", "mask", "mask-terms"], BeforeValidator(_word), Tag("word")
+    ]
     | Annotated[LocalPath, Tag("file")],
     Discriminator(lambda value: "file" if names_file(value) else "word"),
 ]

@@ -306,7 +306,7 @@ def test_a_rewrite_that_the_base_has_is_refused(study, built, mixes, tmp_path):
     [
         ("none.jsonl", "'none.jsonl' is no file"),
         ("../rewrites.jsonl", "leaves the recipe's folder"),
-        ("stale", "stale"),
+        ("stale", "or a file of rewrites beside the study, such as rewrites.jsonl"),
     ],
 )
 def test_a_fill_that_is_no_file_is_refused_with_its_line(tmp_path, fill, said):
