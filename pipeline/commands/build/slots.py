@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from mixtures.mix.claims import Claims
-from mixtures.mix.judged import WINDOW_TOKENS, ArmClaim, MaskClaim, MaskedClaim, SlotClaim
+from mixtures.mix.judged import (
+    WINDOW_TOKENS,
+    ArmClaim,
+    MaskClaim,
+    MaskedClaim,
+    ScoredClaim,
+    SlotClaim,
+)
 from mixtures.rules.filter_definition import MILLION
 from mixtures.words import percent_text, plural
 from pipeline.report import Column, Table, count, say
@@ -43,28 +51,26 @@ def _total(rows: Sequence[Mapping[str, Any]], *names: str) -> dict[str, Any]:
     return {"source": "total", **{name: sum(row[name] for row in rows) for name in names}}
 
 
-def _decile(at: int) -> Column:
-    name = {0: "least", 10: "largest"}.get(at, f"{10 * at}%")
-    return Column(name, "deciles", lambda said: f"{said[at] / MILLION:.4f}" if said else "-")
-
-
-_SCORE_COLUMNS = (
-    Column("", "what"),
-    Column("documents", "documents", count),
-    Column("scored", "scored", count),
-    *map(_decile, range(11)),
+_SCORE_ROWS = ("documents", "scored", "least", *(f"{10 * at}%" for at in range(1, 10)), "largest")
+_SCORE_COLUMNS = tuple(
+    Column(name, itemgetter(at)) for at, name in enumerate(("", "removed", "donors"))
 )
+
+
+def _scores(said: ScoredClaim) -> list[str]:
+    deciles = [f"{one / MILLION:.4f}" for one in said.deciles] or ["-"] * 11
+    return [count(said.documents), count(said.scored), *deciles]
 
 
 def score_table(arm: ArmClaim) -> Table | None:
     """Deciles of the scores of what gave way and of donors; None without a classifier."""
     if arm.scores is None:
         return None
-    rows = [{"what": what, **said} for what, said in arm.scores.as_json().items()]
-    return Table(rows, _SCORE_COLUMNS)
+    cells = map(_scores, (arm.scores.removed, arm.scores.donors))
+    return Table(list(zip(_SCORE_ROWS, *cells, strict=True)), _SCORE_COLUMNS)
 
 
-SCORES_TITLE = "scores of removed documents and of donors, by tenths of those that have one"
+SCORES_TITLE = "scores, by tenths"
 
 
 def print_slots(arm: ArmClaim, claims: Claims) -> None:

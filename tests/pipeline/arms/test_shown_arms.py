@@ -116,10 +116,14 @@ def test_forged_scores_that_agree_with_all_else_are_named_by_the_store(study, tm
 def test_a_build_prints_how_donors_differ_from_what_they_replace(study):
     command = ("build", study / "study.yaml", "--out", study / "told", "--store", study / "store")
     told = passes(*command, "--data", study / "data", "--filters", study / "filters").out
-    assert told.count("scores of removed documents and of donors") == 3
-    deciles = manifest_of(study, "kept")["arm"]["scores"]["donors"]["deciles"]
-    row = " +".join(re.escape(f"{one / 10**6:.4f}") for one in deciles)
-    assert re.search(rf"donors +\d+ +\d+ +{row}", told)
+    assert told.count("scores, by tenths") == 3
+    scores = manifest_of(study, "kept")["arm"]["scores"]
+    columns = [
+        (said["scored"], *said["deciles"]) for said in map(scores.get, ("removed", "donors"))
+    ]
+    for name, one, two in zip(("scored", "least"), *columns, strict=False):
+        cells = [f"{at:,}" if name == "scored" else f"{at / 10**6:.4f}" for at in (one, two)]
+        assert re.search(rf"^ {name} +{re.escape(cells[0])} +{re.escape(cells[1])} *$", told, re.M)
 
 
 def test_a_diff_with_the_base_names_the_study_and_not_its_other_arms(study):
@@ -147,8 +151,13 @@ def test_the_page_of_an_arm_says_what_differs_from_its_base(study, tmp_path):
     counts = [one[name] for name in ("slots", "positions", "exact", "cut", "joined", "tokens")]
     assert f"b {' '.join(f'{number:,}' for number in counts)} " in page
     assert f"slots touch {said['arm']['windows']:,} of " in page
-    row = " ".join(f"{one / 10**6:.4f}" for one in said["arm"]["scores"]["removed"]["deciles"])
-    assert row in page
+    scores = said["arm"]["scores"]
+    columns = [
+        [f"{one / 10**6:.4f}" for one in scores[name]["deciles"]] or ["-"] * 11
+        for name in ("removed", "donors")
+    ]
+    names = ["least", *(f"{10 * at}%" for at in range(1, 10)), "largest"]
+    assert " ".join(map(" ".join, zip(names, *columns, strict=True))) in page
     assert "The line over the bars is the donors" in page
 
 
