@@ -181,7 +181,7 @@ def link_with_the_tables_inside(home: Path, place: Path, name: str) -> str:
     [
         "pipeline.build.write.prepare_folder",
         "pipeline.stages.write.write_table",
-        "pipeline.stages.write.write_record",
+        "pipeline.stages.mix_folder.write_record",
         "pipeline.build.claims.seal.write_whole",
     ],
 )
