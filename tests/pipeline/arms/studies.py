@@ -23,7 +23,7 @@ from pipeline.arms.study import StudyRequest, build_study
 from pipeline.build.request import BuildRequest
 from pipeline.executors.local import LocalExecutor
 from pipeline.inputs.listing import DataFolders
-from tests.pipeline.corpus import LAYOUT, prose, sharded, write_files, write_recipe
+from tests.pipeline.corpus import LAYOUT, prose, sharded, tokenizer, write_files, write_recipe
 from tests.pipeline.planted import (
     FilterOracle,
     digest,
@@ -152,6 +152,25 @@ def read_rows(mix: Path) -> list[Row]:
 def read_slots(mix: Path) -> list[dict[str, Any]]:
     """The rows of slots.parquet."""
     return [dict(row) for row in pq.read_table(mix / "slots.parquet").to_pylist()]
+
+
+def hold_donors(mix: Path) -> None:
+    """Hold what stands in every slot against its donor: the tokens that the reference library makes
+    of its text, cut where the table says so, and the row of the first.
+    """
+    rows, by_digest = (
+        read_rows(mix),
+        {digest(one): one for some in texts().values() for one in some},
+    )
+    for slot in read_slots(mix):
+        here, kept = rows[slot["position"]], slot["num_tokens"]
+        ids = [*tokenizer().encode(by_digest[slot["digest"].hex()]).ids, 0]
+        assert len(ids) == slot["donor_tokens"]
+        piece = here.ids[slot["offset"] : slot["offset"] + kept]
+        assert list(piece) == [*ids[: kept - 1], 0]
+        if slot["offset"] == 0:
+            origin = slot["digest"].hex(), slot["file"], slot["row"]
+            assert (here.digest, here.file, here.row) == origin
 
 
 def flagged(oracle: FilterOracle, documents: Sequence[str]) -> set[str]:
