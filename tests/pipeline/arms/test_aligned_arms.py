@@ -39,7 +39,7 @@ from tests.pipeline.arms.studies import (
     texts,
     write_study,
 )
-from tests.pipeline.command_line import fails, passes
+from tests.pipeline.command_line import fails, passes, run
 from tests.pipeline.corpus import sharded, tokenizer, write_files
 from tests.pipeline.planted import TERMS, digest, oracles, tokens_of
 
@@ -251,7 +251,6 @@ def test_one_byte_outside_of_a_slot_is_named(study, built, tmp_path, capsys):
 
 
 def run_audit(*words: Any) -> str:
-    from tests.pipeline.command_line import run
 
     ended = run("audit", *words)
     assert ended.code == 3
@@ -509,4 +508,15 @@ def test_a_filter_judges_each_donor_of_a_joined_slot_by_itself(tmp_path):
     joined = {row["position"] for row in read_slots(mix) if row["kind"] == "joined"}
     texts_of = [decoder.decode(list(rows[position].ids)) for position in joined]
     assert any(sum(term in text for term in TERMS) > 1 for text in texts_of)
-    passes("audit", mix, "--filter", tmp_path / "filters" / "list.yaml")
+    listed = tmp_path / "filters" / "list.yaml"
+    passes("audit", mix, "--filter", listed)
+    definition = json.loads(listed.read_text())
+    definition["blocklist"]["threshold"] = 1  # what any donor says is found wherever it stands
+    any_term = listed.with_name("any.yaml")
+    any_term.write_text(json.dumps({**definition, "name": "any"}))
+    (judged,) = run("audit", mix, "--filter", any_term, "--json").answer["filters"]
+    assert {place["document"] for place in judged["flagged_documents"]} == {
+        position
+        for position, row in enumerate(rows)
+        if any(term in decoder.decode(list(row.ids)) for term in TERMS)
+    }
