@@ -251,7 +251,6 @@ def test_one_byte_outside_of_a_slot_is_named(study, built, tmp_path, capsys):
 
 
 def run_audit(*words: Any) -> str:
-
     ended = run("audit", *words)
     assert ended.code == 3
     return ended.err + ended.out
