@@ -264,7 +264,7 @@ class SlotClaim(Claim):
     tokens: Count
     """Of the slots, each at the first of its positions."""
     cut_tokens: Count
-    """Of `tokens`, those in donors that are cut."""
+    """Of `tokens`, those in donors, or in rewrites, that are cut."""
     positions: Count
     """Documents of the stream that are slots."""
 

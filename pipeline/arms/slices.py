@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
+from numpy.lib.format import open_memmap
 
 from mixtures.errors import AnnealmixError, ManifestError
 from mixtures.mix.files import TOKENS, part_path
@@ -125,7 +126,9 @@ class _Arm:
                     " again"
                 )
         # no runs: the tokens are the base's own
-        self._runs = np.load(arm.folder / RUNS_FILE, "r") if RUNS_FILE in arm.files else None
+        self._runs = (
+            open_memmap(arm.folder / RUNS_FILE, mode="r") if RUNS_FILE in arm.files else None
+        )
         size = min(self._layout.chunk_tokens, plan.total_tokens)
         self._chunk = np.empty(size, self._layout.dtype)
 

@@ -65,7 +65,7 @@ def refuse_nested(out: Path, store: Path) -> None:
     place, folder = out.resolve(), store.resolve()
     there = next(one for one in (place, *place.parents) if one.exists())
     if not there.is_dir():
-        raise RecipeError(f"{out}: {there} is a file, and no folder; choose another --out")
+        raise RecipeError(f"{there} is a file, no folder and no mix; choose another --out")
     if place == folder or place in folder.parents or folder in place.parents:
         raise RecipeError(
             f"{out}: --out and --store ({store}) lie one inside the other; choose two separate"

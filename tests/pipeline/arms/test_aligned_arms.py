@@ -378,7 +378,7 @@ def test_a_place_that_another_mix_has_is_refused_before_any_work(study, built, t
 
 def test_a_file_where_the_mixes_are_to_lie_is_refused_before_any_work(study, tmp_path):
     told = fails(2, *command(study, "--store", tmp_path / "store", out=str(study)))
-    assert f"{study} is a file, and no folder; choose another --out" in told
+    assert f"{study} is a file, no folder and no mix; choose another --out" in told
     assert not (tmp_path / "store").exists()
 
 
