@@ -26,8 +26,7 @@ from pipeline.build.sources import sources as build_sources
 from pipeline.inputs import survey
 from pipeline.inputs.readers import DocumentReader
 from pipeline.judges.annotators import annotator as annotators
-from pipeline.judges.annotators import reading as noting
-from pipeline.stages import ingest, score, select
+from pipeline.stages import ingest, score, segments, select
 from pipeline.tokens.tokenizer import Tokenizer
 from tests.pipeline.build.test_filtered_mixes import QUOTAS, TOY, Case, built, check, write_data
 from tests.pipeline.corpus import contents, each_once, make, write_files, write_recipe
@@ -76,12 +75,12 @@ def small_steps(patched: pytest.MonkeyPatch) -> None:
     patched.setattr(build_sources, "CEILING_MARGIN", Decimal("0.3"))
     patched.setattr(survey, "GROUP_BYTES", (1, 1))
     patched.setattr(needs, "SEGMENT_BYTES", 2000)
-    patched.setattr(noting, "COUNT_BYTES", 40)
+    patched.setattr(segments, "ENCODE_BYTES", 40)
     patched.setattr(annotators, "ROW_GROUP", 2)
     patched.setattr(select, "PARTITION_DOCUMENTS", 20)
 
 
-@pytest.mark.campaign  # half a minute each
+@pytest.mark.campaign  # a minute or two each
 @pytest.mark.parametrize("name", CASES)
 def test_small_steps_build_the_same_mix(work, identities, monkeypatch, name):
     small_steps(monkeypatch)
