@@ -116,6 +116,11 @@ class RewritesFile:
         )
         reader = DocumentReader(file, definition, layout=RowLayout(columns, self._text))
         for row, text in reader:
+            if reader.counts["repaired_surrogates"]:  # sources' are counted; these are the user's
+                raise InputError(
+                    f"{self.path}: row {row:,}: its text has half of a surrogate pair, such as"
+                    " \\ud800, which is no character; write the whole pair, or take it out"
+                )
             if not _DIGEST.fullmatch(self._digest):
                 raise InputError(
                     f"{self.path}: row {row:,}: its digest is none; write the 32 hex digits, in"

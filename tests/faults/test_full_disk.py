@@ -72,57 +72,37 @@ def test_a_file_that_may_not_grow_ends_with_its_name_and_the_next_build_is_the_s
     shutil.rmtree(scratch / "limit")
 
 
+MIXES = [("full", stage) for stage in STAGES]
+ARMS = [("study", stage) for stage in STUDY_STAGES[len(STAGES) :]]
+
+
 @pytest.mark.campaign
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(("built", "stage"), [*MIXES, *ARMS])
 def test_files_that_may_not_grow_in_a_stage_end_with_their_name_and_the_next_build_is_the_same(
-    warm, full, scratch, stage, record_property
+    warm, request, scratch, built, stage, record_property
 ):
     work, stopped = scratch / f"limit-{stage}", 0
     for limit in LIMITS:
-        stopped += starve(warm, full, work, stage=stage, limit=limit)
+        stopped += starve(warm, request.getfixturevalue(built), work, stage=stage, limit=limit)
         shutil.rmtree(work)
     record_property("faults", stopped)
     assert stopped >= 2
 
 
 @pytest.mark.parametrize(
-    "stage",
-    [pytest.param(stage, marks=[pytest.mark.campaign] * (stage != "write")) for stage in STAGES],
+    ("built", "stage"),
+    [
+        *(pytest.param(*one, marks=[pytest.mark.campaign] * (one[1] != "write")) for one in MIXES),
+        *ARMS,
+    ],
 )
 def test_a_disk_that_is_full_in_a_stage_ends_with_a_name_and_the_next_build_is_the_same(
-    warm, full, disk, stage, record_property
+    warm, request, disk, built, stage, record_property
 ):
     work = disk / stage
     work.mkdir()
-    stopped = starve(warm, full, work, stage=stage, fill=[str(work), 8192])
+    fill = [str(work), 4096]
+    stopped = starve(warm, request.getfixturevalue(built), work, stage=stage, fill=fill)
     record_property("faults", stopped)
     assert stopped == 1
     shutil.rmtree(work)
-
-
-OF_ARMS = STUDY_STAGES[len(STAGES) :]
-
-
-@pytest.mark.parametrize("stage", OF_ARMS)
-def test_a_disk_that_is_full_when_arms_are_written_ends_with_a_name_and_the_next_build_is_the_same(
-    warm, study, disk, stage, record_property
-):
-    work = disk / stage
-    work.mkdir()
-    stopped = starve(warm, study, work, stage=stage, fill=[str(work), 4096])
-    record_property("faults", stopped)
-    assert stopped == 1
-    shutil.rmtree(work)
-
-
-@pytest.mark.campaign
-@pytest.mark.parametrize("stage", OF_ARMS)
-def test_files_of_arms_that_may_not_grow_end_with_their_name_and_the_next_build_is_the_same(
-    warm, study, scratch, stage, record_property
-):
-    work, stopped = scratch / f"limit-{stage}", 0
-    for limit in LIMITS:
-        stopped += starve(warm, study, work, stage=stage, limit=limit)
-        shutil.rmtree(work)
-    record_property("faults", stopped)
-    assert stopped >= 2

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,16 @@ def digests_of_base(table: Table, manifest: manifests.Manifest) -> int:
     return int(np.flatnonzero(keys < np.array(lows, np.uint64))[0])
 
 
+def hold_named(
+    arm: Path, copy: Path, change: Callable[[Table, manifests.Manifest], None], said: str
+) -> None:
+    """A changed copy of an arm, sealed again, fails by its slots, with these words."""
+    shutil.copytree(arm, copy)
+    forge(copy, change)
+    (failed,) = (check for check in audit_mix(copy).failures if check.name == "slots")
+    assert said in failed.detail
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -82,19 +93,7 @@ def digests_of_base(table: Table, manifest: manifests.Manifest) -> int:
     ],
 )
 def test_approved_slots_that_were_changed_and_sealed_again_are_named(out, tmp_path, change, said):
-    shutil.copytree(out / "approved", tmp_path / "mix")
-    forge(tmp_path / "mix", change)
-    (failed,) = (check for check in audit_mix(tmp_path / "mix").failures if check.name == "slots")
-    assert said in failed.detail
-
-
-def test_an_approved_arm_does_not_pass_as_a_fresh_one(out, tmp_path):
-    shutil.copytree(out / "approved", tmp_path / "mix")
-    manifest = json.loads((tmp_path / "mix" / "manifest.json").read_text())
-    manifest["arm"]["fill"] = "fresh"
-    (tmp_path / "mix" / "manifest.json").write_bytes(manifests.dump(manifests.sealed(manifest)))
-    (failed,) = (check for check in audit_mix(tmp_path / "mix").failures if check.name == "slots")
-    assert "repeat; allowed are" in failed.detail
+    hold_named(out / "approved", tmp_path / "mix", change, said)
 
 
 def donor_as_rewrite(table: Table, manifest: manifests.Manifest) -> None:
@@ -126,16 +125,14 @@ def other_content(table: Table, manifest: manifests.Manifest) -> None:
     ],
 )
 def test_rewritten_slots_that_were_changed_and_sealed_again_are_named(out, tmp_path, change, said):
-    shutil.copytree(out / "rewritten", tmp_path / "mix")
-    forge(tmp_path / "mix", change)
-    (failed,) = (check for check in audit_mix(tmp_path / "mix").failures if check.name == "slots")
-    assert said in failed.detail
+    hold_named(out / "rewritten", tmp_path / "mix", change, said)
 
 
-def test_an_arm_of_rewrites_does_not_pass_as_a_fresh_one(out, tmp_path):
-    shutil.copytree(out / "rewritten", tmp_path / "mix")
+@pytest.mark.parametrize(("arm", "column"), [("approved", "repeat"), ("rewritten", "rewrite")])
+def test_another_fill_does_not_pass_as_fresh(out, tmp_path, arm, column):
+    shutil.copytree(out / arm, tmp_path / "mix")
     manifest = json.loads((tmp_path / "mix" / "manifest.json").read_text())
     manifest["arm"]["fill"] = "fresh"
     (tmp_path / "mix" / "manifest.json").write_bytes(manifests.dump(manifests.sealed(manifest)))
     (failed,) = (check for check in audit_mix(tmp_path / "mix").failures if check.name == "slots")
-    assert "rewrite; allowed are" in failed.detail
+    assert f"{column}; allowed are" in failed.detail

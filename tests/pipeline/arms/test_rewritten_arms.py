@@ -240,7 +240,12 @@ def blank(rows: list[Rewrite]) -> str:
     return "1 row without a text"
 
 
-@pytest.mark.parametrize("spoil", [unread, no_column, no_digest, blank])
+def half_a_pair(rows: list[Rewrite]) -> str:
+    rows[4]["text"] += " \ud800"
+    return "row 4: its text has half of a surrogate pair"
+
+
+@pytest.mark.parametrize("spoil", [unread, no_column, no_digest, blank, half_a_pair])
 def test_a_row_that_is_no_rewrite_is_named(tmp_path, spoil: Callable[[list[Rewrite]], str]):
     path = write_study(tmp_path, arms={"strong": REWRITTEN["strong"]})
     rows = rewrites_of(path)
