@@ -10,14 +10,9 @@ import numpy as np
 from blake3 import blake3
 
 from mixtures.audit.files import check_bin_size, check_files, max_rows, tables_of
-from mixtures.audit.judged import (
-    check_contamination,
-    check_filters,
-    check_near,
-    has_contamination,
-    has_filters,
-    has_near,
-)
+from mixtures.audit.judged.contamination import check_contamination, has_contamination
+from mixtures.audit.judged.filters import check_filters, has_filters
+from mixtures.audit.judged.near import check_near, has_near
 from mixtures.audit.pair import pointer_faults, try_open
 from mixtures.audit.recipe import RecipeChecks
 from mixtures.audit.report import (

@@ -10,14 +10,16 @@ from mixtures.audit.report import AuditReport, Check
 from mixtures.mix.judged import NearClaim
 from mixtures.words import percent_text, plural
 from pipeline.commands.audit.filters import FilterFigures
-from pipeline.commands.build.report import (
+from pipeline.commands.build.removals import (
     PLACEBO_TITLE,
-    corpus_rows,
-    cut_text,
     filter_title,
-    mix_notes,
     placebo_table,
     removal_table,
+)
+from pipeline.commands.build.report import (
+    corpus_rows,
+    cut_text,
+    mix_notes,
     waterfall_table,
 )
 from pipeline.commands.plan.report import print_published

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 from mixtures.audit import audit_mix
-from mixtures.audit.judged import check_near
+from mixtures.audit.judged.near import check_near
 from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.keys import order_key, text_digest
 from mixtures.mix import manifest as manifests

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 from mixtures.mix.claims import Claims, PublishedClaims, SourceClaim
 from mixtures.mix.judged import ContaminationClaim, FilterClaim, NearClaim, RemovedClaim
+from pipeline.commands.build.removals import removal_table
 from pipeline.commands.build.report import (
     FATES,
     drop_lines,
     fate_of,
     joined,
-    removal_table,
     waterfall_table,
 )
 

@@ -12,7 +12,7 @@ from mixtures.mix.judged import ContaminationClaim
 from mixtures.mix.trace import TracedMix
 from mixtures.trainers.schedule import fit_json
 from pipeline import report
-from pipeline.commands.build.report import (
+from pipeline.commands.build.removals import (
     PLACEBO_TITLE,
     filter_title,
     placebo_table,

@@ -1,8 +1,6 @@
-"""What a mix says of its filters, evaluation sets and near-duplicates: those of its recipe, with
-figures that agree with each other.
+"""What a mix says of its filters: those of its recipe, with figures that agree with each other.
 
-`audit --filter` judges the documents themselves. That no two documents of the mix are
-near-duplicates is not recounted here, since the clusters were made over whole key ranges.
+`audit --filter` judges the documents themselves.
 """
 
 from __future__ import annotations
@@ -13,18 +11,15 @@ from fractions import Fraction
 
 from mixtures.audit.report import Check, judge
 from mixtures.mix.claims import Claims
-from mixtures.mix.judged import ContaminationClaim, FilterClaim, FilterRuleClaim, NearClaim
-from mixtures.recipe.decontaminate import CONTAMINATED
+from mixtures.mix.judged import FilterClaim, FilterRuleClaim
 from mixtures.recipe.filter_use import PLACEBO
-from mixtures.recipe.near_request import EXCLUDED, NEAR
 from mixtures.rules.filter_definition import MILLION, filter_identity
 from mixtures.rules.levels import LEVELS
-from mixtures.rules.near import NearRule
 from mixtures.stream.placebo import length_class
 from mixtures.words import plural
 
-FILTERS, CONTAMINATION, NEAR_DUPLICATES = "filters", "contamination", "near-duplicates"
-"""Names of the checks."""
+FILTERS = "filters"
+"""Name of the check."""
 
 
 def has_filters(claims: Claims) -> bool:
@@ -306,192 +301,5 @@ def _figure_faults(
     ) or any(removed > possible for removed, possible in zip(shared, before, strict=True)):
         faults.append(
             f"{name}: the filter {item.label} has figures that cannot be: {figures.model_dump()}"
-        )
-    return faults
-
-
-def has_contamination(claims: Claims) -> bool:
-    """Whether anything in a manifest speaks of evaluation sets: a report that is left out is
-    missed.
-    """
-    return bool(
-        claims.contamination
-        or claims.recipe.get("decontaminate")
-        or any(CONTAMINATED in counts for counts in claims.removed.values())
-    )
-
-
-def check_contamination(claims: Claims) -> Check:
-    """Every contaminated document is accounted for, and the sets are the recipe's."""
-    claim = claims.contamination
-    if not isinstance(claim, ContaminationClaim):
-        return judge(
-            CONTAMINATION,
-            "none",
-            [
-                "the recipe or the removals speak of evaluation sets, the manifest says nothing of"
-                " what they found"
-            ],
-        )
-    request, faults = claims.recipe.get("decontaminate"), []
-    asked = request if isinstance(request, dict) else {}
-    sets = [{"name": item.name, "identity": item.identity} for item in claim.sets]
-    if (asked.get("sets"), asked.get("action")) != (sets, claim.action):
-        faults.append(f"the recipe asks for {asked}, the manifest says {claim.action} of {sets}")
-    sources = [
-        source.name for source in claims.sources if not source.copy_number and not source.insert
-    ]
-    if sorted(claim.documents) != sorted(sources):
-        faults.append(f"counts of {sorted(claim.documents)}, sources are {sorted(sources)}")
-    for name in sources:
-        dropped, claimed = (
-            claims.removed.get(name, {}).get(CONTAMINATED, 0),
-            claim.documents.get(name, 0),
-        )
-        if dropped != (claimed if claim.action == "drop" else 0):
-            faults.append(
-                f"{name}: {dropped:,} rows removed as contaminated, the sets found {claimed:,}"
-            )
-    for item in claim.sets:
-        for hit in item.hits:
-            if not (
-                0 < hit.found <= hit.total and 0 < hit.documents <= sum(claim.documents.values())
-            ):
-                faults.append(
-                    f"{item.name}: {hit.item} has counts that cannot be: {hit.model_dump()}"
-                )
-    done = "dropped" if claim.action == "drop" else "reported"
-    items = sum(len(item.hits) for item in claim.sets)
-    documents = plural(sum(claim.documents.values()), "document")
-    return judge(
-        CONTAMINATION,
-        f"{documents} {done}, with {plural(items, 'item')} of {plural(len(claim.sets), 'set')}",
-        faults,
-    )
-
-
-def has_near(claims: Claims) -> bool:
-    """Whether anything in a manifest speaks of near-duplicates."""
-    return bool(
-        claims.near
-        or claims.recipe.get("near")
-        or any(_near_reasons(counts) for counts in claims.removed.values())
-    )
-
-
-def check_near(claims: Claims) -> Check:
-    """The rule is the recipe's, the clusters are possible, and each dropped document is one of a
-    cluster and has its reason.
-    """
-    near = claims.near
-    if near is None:
-        return judge(
-            NEAR_DUPLICATES,
-            "none",
-            ["the recipe or the removals speak of near-duplicates, the manifest has no clusters"],
-        )
-    faults = (
-        []
-        if near.asked == claims.recipe.get("near")
-        else [f"the recipe asks {claims.recipe.get('near')}, the manifest {near.asked}"]
-    )
-    faults += _near_rule_faults(near) + _cluster_faults(near) + _drop_faults(claims, near)
-    dropped = sum(near.dropped.values())
-    return judge(
-        NEAR_DUPLICATES,
-        f"{plural(near.clustered, 'document')} in {plural(near.clusters, 'cluster')}, {dropped:,}"
-        " dropped",
-        faults,
-    )
-
-
-def _near_reasons(counts: dict[str, int]) -> dict[str, int]:
-    """Documents by the source of what stays instead."""
-    return {
-        reason.removeprefix(NEAR): count
-        for reason, count in counts.items()
-        if reason.startswith(NEAR)
-    }
-
-
-def _near_rule_faults(near: NearClaim) -> list[str]:
-    fields = near.rule.model_dump()
-    try:
-        rule = NearRule.model_validate(
-            {**fields, "verify": None if near.verify is None else Decimal(near.verify)}
-        )
-    except (ValueError, ArithmeticError):
-        return [f"{fields} with verify {near.verify} is no rule"]
-    return (
-        []
-        if rule.identity() == near.identity
-        else [f"the rule has identity {rule.identity()}, the manifest says {near.identity}"]
-    )
-
-
-def _cluster_faults(near: NearClaim) -> list[str]:
-    faults, sizes = [], {int(size): count for size, count in near.sizes.items()}
-    if any(size < 2 or size & (size - 1) for size in sizes):
-        faults.append(f"sizes {sorted(sizes)} are not powers of two from 2 on")
-    least, most = (sum(count * bound for bound, count in bounds) for bounds in _bounds(sizes))
-    if (
-        sum(sizes.values()) != near.clusters
-        or not least <= near.clustered <= most
-        or near.clustered > near.documents
-    ):
-        figures = (
-            f"{near.clusters:,} clusters of {near.clustered:,} of {near.documents:,} documents"
-        )
-        faults.append(
-            f"{figures} do not fit the sizes, {sum(sizes.values()):,} clusters of {least:,} to"
-            f" {most:,} documents"
-        )
-    largest = near.largest_sizes
-    for cluster in near.largest:
-        shares = [Fraction(ratio) for ratio in cluster.similarities]
-        if sum(cluster.sources.values()) != cluster.documents or any(share > 1 for share in shares):
-            faults.append(f"a cluster cannot be: {cluster.model_dump()}")
-    ordered = largest == sorted(largest, reverse=True) and all(size >= 2 for size in largest)
-    top = max(sizes, default=0)
-    whole = (
-        sum(largest) == near.clustered
-        if len(largest) == near.clusters
-        else sum(largest) <= near.clustered
-    )
-    if (
-        not ordered
-        or len(largest) != min(near.clusters, 10)
-        or not whole
-        or (largest and not top <= largest[0] < 2 * top)
-    ):
-        faults.append(
-            f"largest clusters {largest} do not fit {near.clusters:,} clusters of"
-            f" {near.clustered:,} documents"
-        )
-    return faults
-
-
-def _bounds(sizes: dict[int, int]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    return list(sizes.items()), [(2 * size - 1, count) for size, count in sizes.items()]
-
-
-def _drop_faults(claims: Claims, near: NearClaim) -> list[str]:
-    faults, dropped = [], sum(near.dropped.values())
-    may_keep = {*near.sources, *([EXCLUDED] if near.excluded == "true" else [])}
-    for name, counts in claims.removed.items():
-        reasons = _near_reasons(counts)
-        if sum(reasons.values()) != near.dropped.get(name, 0) or (
-            reasons and name not in near.sources
-        ):
-            faults.append(
-                f"{name}: {sum(reasons.values()):,} near-duplicates removed, the clusters say"
-                f" {near.dropped.get(name, 0):,}"
-            )
-        if strange := sorted(set(reasons) - may_keep):
-            faults.append(f"{name}: near-duplicates of {strange}, which takes no part")
-    gone = near.clustered - near.clusters
-    if dropped > gone or (near.excluded == "false" and dropped != gone):
-        faults.append(
-            f"{dropped:,} documents dropped, clusters keep one document each and so drop {gone:,}"
         )
     return faults

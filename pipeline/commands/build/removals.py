@@ -1,0 +1,169 @@
+"""What filters and placebos removed, as tables of a build, an audit and a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from mixtures.mix.claims import PublishedClaims, SourceClaim
+from mixtures.mix.judged import FilterClaim
+from mixtures.words import percent_text
+from pipeline.report import Column, Table, count
+
+PLACEBO_TITLE = "placebos beside the filters that they imitate"
+
+
+class _RemovalRow(NamedTuple):
+    """What all filters together removed of a source."""
+
+    source: str
+    documents: int
+    tokens: int
+    judged: int
+    """Documents: those removed, and those kept."""
+    published: str | None
+    """Percent of the authors' documents."""
+
+
+_REMOVAL_COLUMNS = (
+    Column("source", "source"),
+    Column("documents", "documents", count),
+    Column("tokens", "tokens", count),
+    Column(
+        "share of documents",
+        lambda row: f"{percent_text(row.documents, row.judged, 2)}%" if row.judged else "-",
+    ),
+    Column("published share", lambda row: f"{row.published}%" if row.published else "-"),
+)
+
+
+class Removed(Protocol):
+    """A finished mix, or an audit of one: what is said of removals."""
+
+    @property
+    def filters(self) -> Sequence[FilterClaim]: ...
+    @property
+    def removed(self) -> Mapping[str, Mapping[str, int]]: ...
+    @property
+    def published(self) -> PublishedClaims: ...
+    @property
+    def sources(self) -> Sequence[SourceClaim]: ...
+    @property
+    def corpora(self) -> Mapping[str, str]: ...
+    @property
+    def masked(self) -> bool: ...
+    def given(self, source: str) -> int: ...
+
+
+def filter_title(mix: Removed) -> str:
+    """What `removal_table` shows."""
+    return (
+        "flagged by filters: in the mix, and masked there" if mix.masked else "removed by filters"
+    )
+
+
+def removal_table(mix: Removed) -> Table:
+    """What all filters together removed of each source, and in total, before its quota was met.
+
+    The share is of the documents that filters judged there: those that were removed, and those that
+    were kept (copies, further epochs and donors of slots aside). It is what is published of the
+    authors' mixes.
+    """
+    removed, published = mix.removed, mix.published
+    counts: dict[str, tuple[int, int, int]] = {}  # as `_RemovalRow` has them
+    for item in mix.filters:
+        for name, figures in item.removed.items():
+            kept = removed.get(name, {}).get("kept", 0) - mix.given(name)
+            documents, tokens, judged = counts.get(name, (0, 0, kept))
+            gone = figures.first_documents
+            counts[name] = documents + gone, tokens + figures.first_tokens, judged + gone
+    total = _added(counts.values())
+    stated = {
+        source.name: figures.removed_percent if figures else None
+        for source in mix.sources
+        for figures in [published.sources.get(source.name)]
+    }
+    for corpus in dict.fromkeys(mix.corpora.values()):
+        names = [name for name, one in mix.corpora.items() if one == corpus and name in counts]
+        if names:
+            label, known = f"{corpus} in all", published.sources.get(corpus)
+            counts[label] = _added(counts[name] for name in names)
+            stated[label] = known.removed_percent if known else None
+    rows = [
+        _RemovalRow(name, *counts[name], percent)
+        for name, percent in stated.items()
+        if name in counts  # an insert is not
+    ]
+    # a source may be called total
+    rows.append(_RemovalRow("total", *total, published.removed_percent))
+    return Table(rows, _REMOVAL_COLUMNS)
+
+
+def _added(counts: Iterable[tuple[int, int, int]]) -> tuple[int, int, int]:
+    documents = tokens = judged = 0
+    for one in counts:
+        documents, tokens, judged = documents + one[0], tokens + one[1], judged + one[2]
+    return documents, tokens, judged
+
+
+class _PlaceboRow(NamedTuple):
+    """What a placebo removed of a source, and what it imitates there."""
+
+    placebo: str
+    source: str
+    documents: int
+    tokens: int
+    imitated_documents: int
+    imitated_tokens: int
+    unmatched_documents: int
+    unmatched_tokens: int
+    elsewhere: str
+
+
+_PLACEBO_COLUMNS = (
+    Column("placebo", "placebo"),
+    Column("source", "source", left=True),
+    Column("its documents", "documents", count),
+    Column("the filter's", "imitated_documents", count),
+    Column("its tokens", "tokens", count),
+    Column("the filter's", "imitated_tokens", count),
+    Column(
+        "off",
+        lambda row: (
+            f"{percent_text(row.tokens - row.imitated_tokens, row.imitated_tokens, 2)}%"
+            if row.imitated_tokens
+            else "-"
+        ),
+    ),
+    Column("unmatched", "unmatched_documents", count),
+    Column("of tokens", "unmatched_tokens", count),
+    Column("matched elsewhere", "elsewhere", left=True),
+)
+
+
+def placebo_table(filters: Iterable[FilterClaim]) -> Table | None:
+    """What placebos removed beside what the filters remove that they imitate, by source and in all;
+    None if there are none.
+    """
+    rows = []
+    for item in filters:
+        if item.matched is None:
+            continue
+        mine = [
+            _PlaceboRow(
+                item.label,
+                name,
+                item.removed[name].documents,
+                item.removed[name].tokens,
+                said.documents,
+                said.tokens,
+                said.unmatched_documents,
+                said.unmatched_tokens,
+                ", ".join(f"{number:,} in {other}" for other, number in said.elsewhere.items()),
+            )
+            for name, said in item.matched.sources.items()
+            if name in item.removed
+        ]
+        sums = [sum(getattr(row, name) for row in mine) for name in _PlaceboRow._fields[2:8]]
+        rows += [*mine, _PlaceboRow._make([item.label, "total", *sums, ""])]
+    return Table(rows, _PLACEBO_COLUMNS) if rows else None
