@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 from mixtures.mix.claims import PublishedClaims, PublishedSource, SourceClaim
-from mixtures.mix.judged import FilterClaim, NearClaim
+from mixtures.mix.judged.filters import FilterClaim
+from mixtures.mix.judged.near import NearClaim
 from mixtures.plan.published import Amount, Comparison, comparisons
 from mixtures.trainers.fit import TrainerFit
 

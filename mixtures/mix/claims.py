@@ -23,7 +23,10 @@ from pydantic import ConfigDict, Field, ValidationError
 from mixtures.errors import ManifestError
 from mixtures.mix import manifest as manifests
 from mixtures.mix.claim import Claim, Count, Hash, KeysClaim, Positive
-from mixtures.mix.judged import ArmClaim, ContaminationClaim, FilterClaim, MaskClaim, NearClaim
+from mixtures.mix.judged.arms import ArmClaim, MaskClaim
+from mixtures.mix.judged.contamination import ContaminationClaim
+from mixtures.mix.judged.filters import FilterClaim
+from mixtures.mix.judged.near import NearClaim
 from mixtures.mix.tables import Columns, Texts
 from mixtures.recipe.loaded import corpora_of
 from mixtures.stream.quotas import Size

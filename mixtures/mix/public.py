@@ -30,7 +30,7 @@ import numpy.typing as npt
 
 from mixtures.keys import DIGEST_BYTES
 from mixtures.mix.claims import Claims, PublicClaim
-from mixtures.mix.judged import ClusterClaim
+from mixtures.mix.judged.near import ClusterClaim
 from mixtures.mix.manifest import Manifest, sealed
 from mixtures.mix.tables import root_hash
 

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from mixtures.errors import ManifestError
 from mixtures.keys import digest_columns
-from mixtures.mix.judged import WINDOW_TOKENS, MaskShares
+from mixtures.mix.judged.arms import WINDOW_TOKENS, MaskShares
 from mixtures.mix.tables import Columns, from_arrow
 from mixtures.stream.arms.donors import Fill
 

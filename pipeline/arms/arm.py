@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from mixtures.audit.tables.slot_table import SlotTable
 from mixtures.keys import digest_columns
-from mixtures.mix.judged import ArmClaim, ArmScoresClaim
+from mixtures.mix.judged.arms import ArmClaim, ArmScoresClaim
 from mixtures.mix.slots import SLOTS_FILE, slots_schema, windows_touched
 from mixtures.mix.tables import part_hash
 from mixtures.stream.arms.donors import KINDS

@@ -10,12 +10,8 @@ from pathlib import Path
 
 from mixtures.mix import manifest as manifests
 from mixtures.mix.claims import Claims, Description
-from mixtures.mix.judged import (
-    ArmClaim,
-    FilterClaim,
-    FilterRuleClaim,
-    MaskClaim,
-)
+from mixtures.mix.judged.arms import ArmClaim, MaskClaim
+from mixtures.mix.judged.filters import FilterClaim, FilterRuleClaim
 from mixtures.stream.arms.study import LoadedStudy
 from pipeline.arms.filling import Filling
 from pipeline.arms.rewrites import Rewrites

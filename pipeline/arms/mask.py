@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from mixtures.errors import SupplyError
 from mixtures.mix.files import TOKENS
-from mixtures.mix.judged import MaskClaim, MaskedClaim
+from mixtures.mix.judged.arms import MaskClaim, MaskedClaim
 from mixtures.mix.slots import MASK, MASK_FILE, MaskRuns, windows_touched
 from mixtures.mix.tables import part_hash
 from mixtures.rules.filter_definition import load_terms

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.mix.judged import FilterClaim, FilterFigures, RemovedClaim, ScoresClaim
+from mixtures.mix.judged.filters import FilterClaim, FilterFigures, RemovedClaim, ScoresClaim
 from mixtures.stream.arms.study import LoadedStudy
 from mixtures.stream.placebo import add_lengths, by_class
 from mixtures.yaml.disk import shown

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.mix.judged import ArmScoresClaim, ScoredClaim
+from mixtures.mix.judged.arms import ArmScoresClaim, ScoredClaim
 from pipeline.arms.slots import Slots
 from pipeline.build.build import Judged
 from pipeline.stages.chosen_figures import known_scores

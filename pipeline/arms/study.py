@@ -28,7 +28,7 @@ from mixtures.errors import InputError, RecipeError, SupplyError
 from mixtures.keys import DigestSet, digest_columns
 from mixtures.mix import manifest as manifests
 from mixtures.mix.claims import read_claims, typed
-from mixtures.mix.judged import FilterClaim
+from mixtures.mix.judged.filters import FilterClaim
 from mixtures.stream.arms.figures import Given, StudyFigures
 from mixtures.stream.arms.study import BASE, MASKS, LoadedStudy
 from mixtures.words import plural

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixtures.mix import manifest as manifests
-from mixtures.mix.judged import PlaceboClaim
+from mixtures.mix.judged.filters import PlaceboClaim
 from pipeline.build.near import Found, NearSearch, check_clusters, tell_clusters
 from pipeline.build.output import output
 from pipeline.build.request import BuildRequest

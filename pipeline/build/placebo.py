@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import SupplyError
-from mixtures.mix.judged import FilterClaim, ImitatedClaim, PlaceboClaim
+from mixtures.mix.judged.filters import FilterClaim, ImitatedClaim, PlaceboClaim
 from mixtures.recipe.filter_use import FilterUse
 from mixtures.stream.placebo import Candidates, add_lengths, by_class, matched
 from mixtures.words import plural

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from mixtures.errors import SupplyError
-from mixtures.mix.judged import PlaceboClaim
+from mixtures.mix.judged.filters import PlaceboClaim
 from mixtures.stream.quotas import Quotas, Supply, resolve_quotas, scale_of
 from mixtures.yaml.disk import shown
 from pipeline.build.near import Found

@@ -33,7 +33,7 @@ from mixtures.audit.recipe import read_definition, require_recipe
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.keys import ALL_KEYS, KeyRange, key_bound
 from mixtures.mix.claims import Claims
-from mixtures.mix.judged import FilterRuleClaim
+from mixtures.mix.judged.filters import FilterRuleClaim
 from mixtures.mix.manifest import MANIFEST
 from mixtures.recipe.near_request import read_near
 from mixtures.recipe.quality.steps import Quality

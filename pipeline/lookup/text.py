@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mixtures.errors import RecipeError
 from mixtures.mix.claims import Claims
-from mixtures.mix.judged import FilterClaim
+from mixtures.mix.judged.filters import FilterClaim
 from mixtures.rules.filter_definition import (
     FilterBundle,
     list_filters,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mixtures.audit.report import Check, judge
 from mixtures.mix.claims import Claims
-from mixtures.mix.judged import ContaminationClaim
+from mixtures.mix.judged.contamination import ContaminationClaim
 from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.words import plural
 

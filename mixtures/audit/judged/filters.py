@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from mixtures.audit.report import Check, judge
 from mixtures.mix.claims import Claims
-from mixtures.mix.judged import FilterClaim, FilterRuleClaim
+from mixtures.mix.judged.filters import FilterClaim, FilterRuleClaim
 from mixtures.recipe.filter_use import PLACEBO
 from mixtures.rules.filter_definition import MILLION, filter_identity
 from mixtures.rules.levels import LEVELS

@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from mixtures.audit.report import Check, judge
 from mixtures.mix.claims import Claims
-from mixtures.mix.judged import NearClaim
+from mixtures.mix.judged.near import NearClaim
 from mixtures.recipe.near_request import EXCLUDED, NEAR
 from mixtures.rules.near import NearRule
 from mixtures.words import plural

@@ -13,7 +13,7 @@ from mixtures.audit.tables.columns import Int64s, Rows
 from mixtures.audit.tables.parts import UNREADABLE, read_part, reading_fault
 from mixtures.errors import ManifestError
 from mixtures.mix.claims import Claims
-from mixtures.mix.judged import MaskClaim, MaskedClaim
+from mixtures.mix.judged.arms import MaskClaim, MaskedClaim
 from mixtures.mix.slots import MASK, MASK_FILE, MaskRuns, windows_touched
 from mixtures.mix.tables import Columns, from_arrow, part_hash
 from mixtures.words import percent_text, plural

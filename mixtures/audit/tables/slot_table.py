@@ -21,7 +21,7 @@ from mixtures.audit.tables.parts import UNREADABLE, read_part, reading_fault
 from mixtures.errors import AuditFailed
 from mixtures.keys import KeyRange, digest_columns, order_keys
 from mixtures.mix.claims import Claims
-from mixtures.mix.judged import DonorClaim, RepeatedClaim, RewritesClaim, SlotClaim
+from mixtures.mix.judged.arms import DonorClaim, RepeatedClaim, RewritesClaim, SlotClaim
 from mixtures.mix.slots import OF_BASE, SLOTS_FILE, slots_schema
 from mixtures.mix.tables import Columns, from_arrow, part_hash
 from mixtures.stream.arms.donors import KINDS, Fill

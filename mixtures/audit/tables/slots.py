@@ -18,7 +18,7 @@ from mixtures.audit.tables.columns import Rows
 from mixtures.audit.tables.slot_table import SlotTable
 from mixtures.keys import DigestSet, KeyRange, digest_columns, key_bound, order_keys
 from mixtures.mix.claims import Claims
-from mixtures.mix.judged import ArmClaim
+from mixtures.mix.judged.arms import ArmClaim
 from mixtures.mix.slots import SLOTS_FILE, slots_schema, windows_touched
 from mixtures.mix.tables import part_hash
 from mixtures.rules.filter_definition import MILLION

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.mix.judged import ContaminationClaim, HitClaim, SetClaim
+from mixtures.mix.judged.contamination import ContaminationClaim, HitClaim, SetClaim
 from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.recipe.loaded import LoadedRecipe
 from pipeline.judges.annotators.ngram_table import Coverage, missed_words

@@ -23,20 +23,18 @@ from mixtures.mix.claims import (
     TokenizerClaim,
     TokenizerOrigin,
 )
-from mixtures.mix.judged import (
+from mixtures.mix.judged.contamination import ContaminationClaim
+from mixtures.mix.judged.filters import (
     BlocklistClaim,
     ClassifierClaim,
-    ClusterClaim,
-    ContaminationClaim,
     FilterClaim,
     FilterFigures,
     FilterRuleClaim,
-    NearClaim,
-    NearFigures,
     PlaceboClaim,
     RemovedClaim,
     ScoresClaim,
 )
+from mixtures.mix.judged.near import ClusterClaim, NearClaim, NearFigures
 from mixtures.mix.manifest import MANIFEST_FORMAT
 from mixtures.recipe.filter_use import FilterUse
 from mixtures.recipe.loaded import LoadedRecipe

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mixtures.audit.report import AuditReport, Check
-from mixtures.mix.judged import NearClaim
+from mixtures.mix.judged.near import NearClaim
 from mixtures.words import percent_text, plural
 from pipeline.commands.audit.filters import FilterFigures
 from pipeline.commands.build.removals import (

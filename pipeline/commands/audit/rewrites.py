@@ -25,7 +25,7 @@ from mixtures.errors import RecipeError
 from mixtures.keys import text_digest
 from mixtures.mix.files import INDEX, TOKENS
 from mixtures.mix.indexed import IndexedTokens
-from mixtures.mix.judged import RewritesClaim
+from mixtures.mix.judged.arms import RewritesClaim
 from mixtures.words import plural
 from mixtures.yaml.disk import read_bytes
 from pipeline.arms.rewrites import RewritesFile

@@ -36,7 +36,8 @@ from mixtures.audit.documents import MixDocuments
 from mixtures.audit.report import Check, judge, unread
 from mixtures.errors import ManifestError
 from mixtures.mix.claims import Claims
-from mixtures.mix.judged import ContaminationClaim, FilterFigures
+from mixtures.mix.judged.contamination import ContaminationClaim
+from mixtures.mix.judged.filters import FilterFigures
 from mixtures.words import plural
 from pipeline.arms.removals import arm_figures
 from pipeline.build.claims.contamination import contaminated

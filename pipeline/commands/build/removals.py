@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from mixtures.mix.claims import PublishedClaims, SourceClaim
-from mixtures.mix.judged import FilterClaim
+from mixtures.mix.judged.filters import FilterClaim
 from mixtures.words import percent_text
 from pipeline.report import Column, Table, count
 

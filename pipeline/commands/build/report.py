@@ -10,7 +10,8 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from mixtures.mix.claims import Claims, CutClaim, SourceClaim
-from mixtures.mix.judged import ContaminationClaim, FilterClaim
+from mixtures.mix.judged.contamination import ContaminationClaim
+from mixtures.mix.judged.filters import FilterClaim
 from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.recipe.near_request import NEAR
 from mixtures.words import percent_text, plural

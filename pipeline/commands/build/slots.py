@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import Any
 
 from mixtures.mix.claims import Claims
-from mixtures.mix.judged import (
+from mixtures.mix.judged.arms import (
     WINDOW_TOKENS,
     ArmClaim,
     MaskClaim,

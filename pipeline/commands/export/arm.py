@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from mixtures.mix.claims import Claims
-from mixtures.mix.judged import ArmClaim, MaskClaim
+from mixtures.mix.judged.arms import ArmClaim, MaskClaim
 from mixtures.words import percent_text, plural
 from pipeline.commands.build.slots import (
     SCORES_TITLE,

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.mix.indexed import IndexedTokens
-from mixtures.mix.judged import MaskShares
+from mixtures.mix.judged.arms import MaskShares
 from mixtures.mix.slots import MaskRuns, mask_shares
 from mixtures.mix.trace import TracedMix
 from mixtures.mix.training import masked_of_samples

@@ -15,7 +15,7 @@ from mixtures.audit.tables.mask import mask_runs
 from mixtures.errors import RecipeError
 from mixtures.mix.claims import Claims
 from mixtures.mix.files import INDEX, TOKENS
-from mixtures.mix.judged import MaskShares
+from mixtures.mix.judged.arms import MaskShares
 from mixtures.mix.slots import MaskRuns
 from mixtures.mix.trace import TracedMix
 from mixtures.trainers.config import MASKED, TrainedMix, configuration, warnings

@@ -25,7 +25,7 @@ from mixtures.audit.recipe import read_recipe
 from mixtures.errors import ManifestError
 from mixtures.keys import digest_columns, key_bound
 from mixtures.mix.claims import Claims
-from mixtures.mix.judged import FilterRuleClaim
+from mixtures.mix.judged.filters import FilterRuleClaim
 from mixtures.mix.manifest import MANIFEST
 from mixtures.mix.slots import SlotReader
 from mixtures.recipe.filter_use import PLACEBO, FilterRequest, FilterUse, dose_keys

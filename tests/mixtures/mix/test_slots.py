@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixtures.mix.judged import WINDOW_TOKENS
+from mixtures.mix.judged.arms import WINDOW_TOKENS
 from mixtures.mix.slots import MaskRuns, mask_shares, windows_touched
 
 DOCUMENTS = st.lists(st.tuples(st.integers(1, 5_000), st.booleans()), max_size=40)

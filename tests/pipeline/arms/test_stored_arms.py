@@ -16,7 +16,7 @@ import pytest
 
 from mixtures.audit import audit_aligned, audit_mix
 from mixtures.mix.claims import read_claims
-from mixtures.mix.judged import WINDOW_TOKENS
+from mixtures.mix.judged.arms import WINDOW_TOKENS
 from mixtures.mix.slots import MASK, MASK_FILE, SLOTS, SLOTS_FILE, windows_touched
 from mixtures.mix.tables import from_arrow, part_hash, to_arrow
 from pipeline.commands.audit.store import check_store

@@ -28,7 +28,7 @@ from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.keys import order_key, text_digest
 from mixtures.mix import manifest as manifests
 from mixtures.mix.claims import Claims, typed
-from mixtures.mix.judged import ClusterClaim, NearClaim
+from mixtures.mix.judged.near import ClusterClaim, NearClaim
 from mixtures.rules.near import NearRule
 from pipeline.build import near as search
 from pipeline.build.sources import needs

@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixtures.mix.claims import Claims, PublishedClaims, SourceClaim
-from mixtures.mix.judged import ContaminationClaim, FilterClaim, NearClaim, RemovedClaim
+from mixtures.mix.judged.contamination import ContaminationClaim
+from mixtures.mix.judged.filters import FilterClaim, RemovedClaim
+from mixtures.mix.judged.near import NearClaim
 from pipeline.commands.build.removals import removal_table
 from pipeline.commands.build.report import (
     FATES,

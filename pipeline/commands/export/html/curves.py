@@ -8,7 +8,7 @@ import numpy as np
 
 from mixtures.audit.portrait import Portrait
 from mixtures.mix.claims import Claims
-from mixtures.mix.judged import FilterClaim
+from mixtures.mix.judged.filters import FilterClaim
 from mixtures.stream.placebo import next_class
 from pipeline.commands.build.report import cut_text
 from pipeline.commands.export.html.figures import names

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mixtures.audit.portrait import Portrait, portray
 from mixtures.mix.claims import Claims, read_claims
-from mixtures.mix.judged import ContaminationClaim
+from mixtures.mix.judged.contamination import ContaminationClaim
 from mixtures.mix.trace import TracedMix
 from mixtures.trainers.schedule import fit_json
 from pipeline import report

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from mixtures.audit.portrait import Portrait
 from mixtures.mix.claims import Claims
-from mixtures.mix.judged import FilterClaim
+from mixtures.mix.judged.filters import FilterClaim
 from pipeline.commands.export.html import curves, figures
 from pipeline.commands.export.html.samples import Scores
 from pipeline.commands.page import charts

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 
 from mixtures.mix.claims import Claims
-from mixtures.mix.judged import ContaminationClaim
+from mixtures.mix.judged.contamination import ContaminationClaim
 from pipeline.commands.build.report import joined
 from pipeline.commands.export.arm import arm_steps
 from pipeline.report import plural
