@@ -1,4 +1,4 @@
-"""A study that tests of several subjects share."""
+"""A study that tests of several subjects share, and what a module's own `study` builds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.arms.studies import SHOWN, make_study, write_study
+from mixtures.mix.manifest import Manifest
+from tests.pipeline.arms.studies import SHOWN, Row, make_study, read_rows, write_study
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +16,15 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = write_study(tmp_path_factory.mktemp("shown"), arms=SHOWN)
     make_study(path)
     return path.parent
+
+
+@pytest.fixture(scope="module")
+def built(study: Path) -> dict[str, Manifest]:
+    """The manifests of the module's study by mix, which tests only read."""
+    return make_study(study)
+
+
+@pytest.fixture(scope="module")
+def mixes(study: Path, built: dict[str, Manifest]) -> dict[str, list[Row]]:
+    """The documents of its mixes, in the order of the stream."""
+    return {name: read_rows(study.parent / "out" / name) for name in built}

@@ -19,7 +19,6 @@ import pytest
 import annealmix
 from mixtures.audit import audit_aligned, audit_mix
 from mixtures.errors import ManifestError, RecipeError, SupplyError
-from mixtures.mix.manifest import Manifest
 from mixtures.stream.arms.load import load_study
 from mixtures.words import percent_text
 from tests.mixtures.recipe.tokenizer.test_request import with_specials
@@ -47,16 +46,6 @@ from tests.pipeline.planted import TERMS, digest, oracles, tokens_of
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_study(tmp_path_factory.mktemp("study"))
-
-
-@pytest.fixture(scope="module")
-def built(study: Path) -> dict[str, Manifest]:
-    return make_study(study)
-
-
-@pytest.fixture(scope="module")
-def mixes(study: Path, built: dict[str, Manifest]) -> dict[str, list[Row]]:
-    return {name: read_rows(study.parent / "out" / name) for name in built}
 
 
 def removed_of(arm: str, study: Path, base: list[Row]) -> set[str]:

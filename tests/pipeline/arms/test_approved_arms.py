@@ -15,7 +15,6 @@ import pytest
 
 from mixtures.audit import audit_aligned, audit_mix
 from mixtures.errors import RecipeError, SupplyError
-from mixtures.mix.manifest import Manifest
 from mixtures.stream.arms.load import load_study
 from tests.mixtures.stream.test_arm_donors import round_by_round
 from tests.pipeline.arms.studies import (
@@ -26,7 +25,6 @@ from tests.pipeline.arms.studies import (
     by_key,
     hold_donors,
     make_study,
-    read_rows,
     read_slots,
     texts,
     write_study,
@@ -54,16 +52,6 @@ LAST = {"a": Fraction(1), "b": Fraction(85, 100)}
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_study(tmp_path_factory.mktemp("approved"), arms={**OTHERS, **APPROVED})
-
-
-@pytest.fixture(scope="module")
-def built(study: Path) -> dict[str, Manifest]:
-    return make_study(study)
-
-
-@pytest.fixture(scope="module")
-def mixes(study: Path, built: dict[str, Manifest]) -> dict[str, list[Row]]:
-    return {name: read_rows(study.parent / "out" / name) for name in built}
 
 
 def slots_of(study: Path, *arms: str) -> dict[tuple[int, int], dict[str, Any]]:

@@ -24,7 +24,6 @@ import recipes
 from mixtures.audit import audit_aligned, audit_mix
 from mixtures.errors import RecipeError, SupplyError
 from mixtures.keys import content_of
-from mixtures.mix.manifest import Manifest
 from mixtures.words import percent_text
 from pipeline.commands.export.html.page import page
 from pipeline.tokens.decoder import Decoder
@@ -49,11 +48,6 @@ SIZE = ["--sequence", "32", "--batch", "4"]
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     arms = {"strong": ARMS["strong"], **MASKS}
     return write_study(tmp_path_factory.mktemp("masks"), arms=arms)
-
-
-@pytest.fixture(scope="module")
-def built(study: Path) -> dict[str, Manifest]:
-    return make_study(study)
 
 
 def no_targets(study: Path, arm: str) -> npt.NDArray[np.bool_]:

@@ -19,14 +19,12 @@ import pytest
 
 from mixtures.audit import audit_aligned, audit_mix
 from mixtures.errors import InputError, RecipeError
-from mixtures.mix.manifest import Manifest
 from mixtures.stream.arms.load import load_study
 from tests.pipeline.arms.studies import (
     ARMS,
     Row,
     fill_one_by_one,
     make_study,
-    read_rows,
     read_slots,
     texts,
     write_study,
@@ -72,16 +70,6 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = write_study(tmp_path_factory.mktemp("rewritten"), arms={**OTHERS, **REWRITTEN})
     write_rewrites(path.parent / FILE, rewrites_of(path))
     return path
-
-
-@pytest.fixture(scope="module")
-def built(study: Path) -> dict[str, Manifest]:
-    return make_study(study)
-
-
-@pytest.fixture(scope="module")
-def mixes(study: Path, built: dict[str, Manifest]) -> dict[str, list[Row]]:
-    return {name: read_rows(study.parent / "out" / name) for name in built}
 
 
 def ids_of(text: str) -> list[int]:

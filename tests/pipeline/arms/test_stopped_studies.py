@@ -28,11 +28,6 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_study(tmp_path_factory.mktemp("study"), arms=MIXED)
 
 
-@pytest.fixture(scope="module")
-def built(study: Path) -> dict[str, Manifest]:
-    return make_study(study)
-
-
 @pytest.fixture
 def unwritten(study: Path, built: dict[str, Manifest], tmp_path: Path) -> Path:
     """A copy of the study of which the base alone is there."""
