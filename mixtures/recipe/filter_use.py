@@ -38,7 +38,7 @@ from pydantic import (
 )
 
 from mixtures.errors import RecipeError
-from mixtures.keys import DIGEST_BYTES, key_bound
+from mixtures.keys import DIGEST_BYTES, KEY_SPACE, key_bound
 from mixtures.rules.filter_definition import (
     MAX_THRESHOLD,
     BlocklistPin,
@@ -317,3 +317,14 @@ def dose_keys(digests: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
         for at in range(0, len(raw), DIGEST_BYTES)
     ]
     return np.frombuffer(b"".join(keys), "<u8").astype(np.uint64)
+
+
+def in_dose(digests: npt.NDArray[np.uint64], dose: int) -> npt.NDArray[np.bool_]:
+    """Which of the documents a dose takes: those whose dose key lies below it, bool [num_docs].
+
+    Args:
+        digests: as of `dose_keys`. dose: a bound as `FilterUse.dose_bound`; 2^64 takes all.
+    """
+    if dose >= KEY_SPACE:  # the usual: no document is hashed
+        return np.ones(len(digests), np.bool_)
+    return dose_keys(digests) < np.uint64(dose)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from mixtures.audit.documents import MixDocuments
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from mixtures.keys import digest_columns
-from mixtures.recipe.filter_use import dose_keys
+from mixtures.recipe.filter_use import in_dose
 from mixtures.stream.arms.study import BASE, LoadedStudy
 from pipeline.build.build import Judged
 from pipeline.stages.eligible import Choice
@@ -57,8 +57,7 @@ def find_slots(study: LoadedStudy, judged: Judged) -> Slots:
     masks = {}
     for arm, use in study.filters.items():
         mask = verdicts >> np.uint32(study.number(arm)) & np.uint32(1) != 0
-        if use.request.fraction < 1:
-            mask[mask] = dose_keys(digest[mask]) < np.uint64(use.dose_bound)
+        mask[mask] = in_dose(digest[mask], use.dose_bound)
         masks[arm] = mask
     any_arm = np.logical_or.reduce(list(masks.values()))
     return Slots(

@@ -20,8 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import ManifestError
-from mixtures.keys import KEY_SPACE
-from mixtures.recipe.filter_use import FilterUse, dose_keys
+from mixtures.recipe.filter_use import FilterUse, in_dose
 from pipeline.store.records import Frozen
 from pipeline.store.scores import Scored, look_up
 from pipeline.store.store import PlannedKey
@@ -213,8 +212,6 @@ def _dosed(
     rule: FilterRule, documents: Documents, flagged: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.bool_]:
     """Of the flagged, bool [num_docs], those that the dose removes: bool [num_docs]."""
-    if rule.dose >= KEY_SPACE:
-        return flagged
-    dosed = np.zeros(len(flagged), np.bool_)
-    dosed[flagged] = dose_keys(documents.digest[flagged]) < np.uint64(rule.dose)
+    dosed = flagged.copy()
+    dosed[flagged] = in_dose(documents.digest[flagged], rule.dose)
     return dosed

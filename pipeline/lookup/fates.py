@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from mixtures.errors import RecipeError
 from mixtures.keys import KEY_SPACE, KeyRange, digest_columns, order_key
-from mixtures.recipe.filter_use import dose_keys
+from mixtures.recipe.filter_use import in_dose
 from mixtures.recipe.near_request import EXCLUDED, NEAR
 from pipeline.inputs.build_source import BuildSource
 from pipeline.inputs.survey import SourceInputs
@@ -246,7 +246,7 @@ class Fates:
             above=item.rule.above,
             score=_score(item.table, document.key, digest) if item.table else None,
             dose=item.fraction if item.rule.dose < KEY_SPACE else None,
-            in_dose=bool(int(dose_keys(digest)[0]) < item.rule.dose),
+            in_dose=bool(in_dose(digest, item.rule.dose)[0]),
         )
 
     def _folder(self, rule: Rule, document: LedgerRow) -> Path | None:

@@ -9,7 +9,7 @@ or it has none.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from fractions import Fraction
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,9 @@ import numpy.typing as npt
 from mixtures.audit.documents import MixDocuments
 from mixtures.audit.report import Check, judge
 from mixtures.audit.tables.mask import mask_runs
-from mixtures.keys import KEY_SPACE, digest_columns
+from mixtures.keys import digest_columns, key_bound
 from mixtures.mix.claims import read_claims
-from mixtures.recipe.filter_use import dose_keys
+from mixtures.recipe.filter_use import in_dose
 from mixtures.words import plural
 from pipeline.judges.filter import Filter, Judgement
 from pipeline.judges.term_mask import TermMask
@@ -101,8 +101,7 @@ class MaskJudge:
             TermMask(judge.blocklist, decoder) if claims.mask.fill == "mask-terms" else None
         )
         fraction = next(item.fraction for item in claims.filters if item.identity == judge.identity)
-        bound = Fraction(fraction) * KEY_SPACE
-        self._dose = -(-bound.numerator // bound.denominator)
+        self._dose = key_bound(Decimal(fraction))
         # by the stream's code of a source: filters judge no inserts
         self._judged = np.array([not source.insert for source in claims.sources])
 
@@ -139,10 +138,7 @@ class MaskJudge:
     def _in_dose(self, share: Share) -> Bools:
         """Which documents the dose of the filter takes, bool [num_docs]."""
         assert share.digest is not None
-        if self._dose >= KEY_SPACE:
-            return np.ones(len(share), np.bool_)
-        digests = digest_columns(np.ascontiguousarray(share.digest))
-        return dose_keys(digests) < np.uint64(self._dose)
+        return in_dose(digest_columns(np.ascontiguousarray(share.digest)), self._dose)
 
     def _wanted(
         self,

@@ -28,7 +28,7 @@ from mixtures.mix.claims import Claims
 from mixtures.mix.judged.filters import FilterRuleClaim
 from mixtures.mix.manifest import MANIFEST
 from mixtures.mix.slots import SlotReader
-from mixtures.recipe.filter_use import PLACEBO, FilterRequest, FilterUse, dose_keys
+from mixtures.recipe.filter_use import PLACEBO, FilterRequest, FilterUse, in_dose
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.tokenizer.definition import TokenizerDefinition
 from mixtures.stream.arms.study import BASE, DecidesBy, LoadedStudy, Study
@@ -180,7 +180,7 @@ class ArmFates(Fates):
         ((number, own),) = self.store.own_filters.items()
         removed_by = judged.removed_by
         if removed_by is not None:
-            dosed = int(dose_keys(digest_columns(document.digest))[0]) < own.rule.dose
+            dosed = in_dose(digest_columns(document.digest), own.rule.dose)[0]
             removed_by = removed_by & (1 << number) if dosed else 0
         reason = f"filter {own.rule.label}"
         if judged.reason == BEYOND_QUOTA:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixtures.keys import digest_columns, order_key
-from mixtures.recipe.filter_use import dose_keys
+from mixtures.recipe.filter_use import dose_keys, in_dose
 
 
 def digests(count: int) -> list[bytes]:
@@ -41,3 +41,10 @@ def test_a_dose_is_near_its_share_within_every_stretch_of_order_keys():
     for at in range(0, 8000, 2000):
         share = Fraction(sum(key < 2**62 for key in keys[at : at + 2000]), 2000)
         assert abs(share - Fraction(1, 4)) < Fraction(1, 20)
+
+
+def test_a_dose_takes_documents_whose_dose_key_lies_below_it():
+    columns = digest_columns(b"".join(digests(200)))
+    keys = dose_keys(columns).tolist()
+    for dose in (0, 1, sorted(keys)[100], 2**64 - 1, 2**64):
+        assert in_dose(columns, dose).tolist() == [key < dose for key in keys]
