@@ -153,11 +153,11 @@ class ClassifierParameters(Model):
     """
 
     label: Line | None = None
-    context: Integer | None = None
+    context: Annotated[Integer, Field(ge=0)] | None = None
     rows: Positive | None = None
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
     device: Literal["cpu", "cuda"] | None = None
-    threads: Integer | None = None
+    threads: Annotated[Integer, Field(ge=0)] | None = None
 
     def given(self) -> dict[str, int | str]:
         """Those that the file states."""

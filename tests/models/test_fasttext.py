@@ -108,7 +108,7 @@ def test_pinned_model_with_one_flipped_bit_is_refused(model: Path, tmp_path: Pat
 
 def test_truncated_model_is_refused_wherever_it_is_cut(model: Path, tmp_path: Path) -> None:
     content = model.read_bytes()
-    assert sorted(check_fasttext_file(model).labels) == ["__label__benign", "__label__flagged"]
+    assert sorted(check_fasttext_file(model)) == ["__label__benign", "__label__flagged"]
     for size in [*range(0, len(content), max(1, len(content) // 60)), len(content) - 1]:
         (tmp_path / "cut.bin").write_bytes(content[:size])
         with pytest.raises(InputError):

@@ -19,36 +19,24 @@ number) raises: there is no default score.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
-from mixtures.errors import ManifestError, RecipeError
+from mixtures.errors import ManifestError
+from mixtures.rules.filter_definition import ClassifierKind
 from pipeline.judges.classifiers.scores import MILLION, Scores
 
-Kind = Literal["linear", "fasttext", "sequence"]
-Parameters = Mapping[str, int | str]
-
-__all__ = ["KINDS", "MILLION", "Classifier", "Kind", "Parameters", "Scores", "open_classifier"]
+__all__ = ["MILLION", "Classifier", "Scores", "open_classifier"]
 
 
 class Classifier(Protocol):
     """One opened model."""
 
     @property
-    def kind(self) -> Kind:
-        """Which engine it is."""
-
-    @property
     def digest(self) -> str:
         """sha256 (hex) over everything that decides a score: kind, rules, parameters and the hash
         of every weight file.
-        """
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """Versions and device that scores of this kind may also depend on in their last digit;
-        recorded, not part of the digest.
         """
 
     def score(self, texts: Sequence[str]) -> Scores:
@@ -59,57 +47,12 @@ class Classifier(Protocol):
         """
 
 
-def _linear(path: Path, parameters: Parameters) -> Classifier:
-    from pipeline.judges.classifiers.linear import LinearClassifier
-
-    return LinearClassifier.open(path, **_named(parameters, {}))
-
-
-def _fasttext(path: Path, parameters: Parameters) -> Classifier:
-    from pipeline.judges.classifiers.fasttext import FastTextClassifier
-
-    return FastTextClassifier.open(path, **_named(parameters, {"label": str}))
-
-
-def _sequence(path: Path, parameters: Parameters) -> Classifier:
-    from pipeline.judges.classifiers.sequence import SequenceClassifier, SequenceSettings
-
-    known: dict[str, type] = {
-        "label": str,
-        "context": int,
-        "rows": int,
-        "dtype": str,
-        "device": str,
-        "threads": int,
-    }
-    return SequenceClassifier.open(path, SequenceSettings(**_named(parameters, known)))
-
-
-def _named(parameters: Parameters, known: Mapping[str, type]) -> dict[str, Any]:
-    """The parameters, all of them known and of the right type."""
-    for name, value in parameters.items():
-        if name not in known:
-            raise RecipeError(
-                f"classifier parameter {name!r} is unknown; known here:"
-                f" {', '.join(known) or 'none'}"
-            )
-        if type(value) is not known[name]:
-            raise RecipeError(
-                f"classifier parameter {name!r} is {value!r}; it must be of type"
-                f" {known[name].__name__}"
-            )
-    return dict(parameters)
-
-
-KINDS: dict[str, Callable[[Path, Parameters], Classifier]] = {
-    "linear": _linear,
-    "fasttext": _fasttext,
-    "sequence": _sequence,
-}
-
-
 def open_classifier(
-    kind: str, path: Path, *, digest: str | None = None, parameters: Parameters | None = None
+    kind: ClassifierKind,
+    path: Path,
+    *,
+    digest: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
 ) -> Classifier:
     """Open a model, check its files, and hold it to its pinned digest.
 
@@ -117,17 +60,15 @@ def open_classifier(
         path: the weights of `annealmix filter train` (linear), a `.bin` (fasttext), or a folder
             with `config.json`, `tokenizer.json` and safetensors (sequence).
         digest: what the filter pins; None where nothing is pinned yet.
-        parameters: `label` (fasttext, sequence); `context`, `rows`, `dtype`, `device`, `threads`
-            (sequence).
+        parameters: those that a filter's file states
+            (`mixtures.rules.filter_definition.ClassifierParameters`).
     Raises:
-        RecipeError: an unknown kind or parameter, or an extra that is not installed.
+        RecipeError: an extra that is not installed, or a model that has no such label or context.
         InputError: the files are missing, damaged, or of a kind that is not read (pickle, remote
             code).
         ManifestError: the model is not the pinned one.
     """
-    if kind not in KINDS:
-        raise RecipeError(f"classifier kind {kind!r} is unknown; known: {', '.join(KINDS)}")
-    classifier = KINDS[kind](path, parameters or {})
+    classifier = _opened(kind, path, parameters or {})
     if digest is not None and classifier.digest != digest:
         raise ManifestError(
             f"{path}: the {kind} classifier has digest {classifier.digest}, the filter pins"
@@ -135,3 +76,17 @@ def open_classifier(
             " new filter"
         )
     return classifier
+
+
+def _opened(kind: ClassifierKind, path: Path, parameters: Mapping[str, Any]) -> Classifier:
+    if kind == "linear":
+        from pipeline.judges.classifiers.linear import LinearClassifier
+
+        return LinearClassifier.open(path)
+    if kind == "fasttext":
+        from pipeline.judges.classifiers.fasttext import FastTextClassifier
+
+        return FastTextClassifier.open(path, **parameters)
+    from pipeline.judges.classifiers.sequence import SequenceClassifier, SequenceSettings
+
+    return SequenceClassifier.open(path, SequenceSettings(**parameters))

@@ -29,9 +29,8 @@ import os
 import re
 import struct
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -47,19 +46,15 @@ _END_OF_LINE = re.compile(r"(?:\n|(?<![^ \n\r\t\v\f\0])</s>(?![^ \n\r\t\v\f\0]))
 _ALL_LABELS = -1
 MAGIC, VERSION = 793712314, 12
 SUPERVISED = 3
-# Hierarchical softmax does not report probabilities below 1e-5.
-LOSSES = {3: "softmax", 4: "one-vs-all"}
+LOSSES = (3, 4)  # softmax, one-vs-all; the hierarchical one reports no probabilities below 1e-5
 _BLOCK_FLOATS = 1 << 20  # of a matrix, that are looked at together
 
 
 class FastTextClassifier:
     """Scores documents with one fastText model: the probability of one label."""
 
-    kind: Literal["fasttext"] = "fasttext"
-
     def __init__(self, path: Path, model: Any, label: str, sha256: str) -> None:
         self.digest = classifier_digest("fasttext", RULES, {"label": label}, {"model": sha256})
-        self.environment = _versions()
         self._path, self._predict, self._label = path, model.f.predict, label
 
     @classmethod
@@ -79,10 +74,10 @@ class FastTextClassifier:
                 f"{path}: a fasttext classifier needs the extra `fasttext`: pip install"
                 " 'annealmix[fasttext]'"
             ) from None
-        file = check_fasttext_file(path)
-        if label not in file.labels:
+        labels = check_fasttext_file(path)
+        if label not in labels:
             raise RecipeError(
-                f"{path}: has no label {label!r}; it has {', '.join(file.labels[:20])}; name one as"
+                f"{path}: has no label {label!r}; it has {', '.join(labels[:20])}; name one as"
                 " `label`"
             )
         sha256 = file_sha256(path)
@@ -119,20 +114,9 @@ class FastTextClassifier:
         )
 
 
-def _versions() -> dict[str, str]:
-    names = metadata.packages_distributions().get("fasttext", [])
-    return {name: metadata.version(name) for name in sorted(set(names))}
-
-
-class FastTextFile(NamedTuple):
-    """What the file says: labels in order, and the loss by name."""
-
-    labels: tuple[str, ...]
-    loss: str
-
-
-def check_fasttext_file(path: Path) -> FastTextFile:
-    """Walk the file; every byte must belong to a part, and every weight be a finite number.
+def check_fasttext_file(path: Path) -> tuple[str, ...]:
+    """Walk the file; every byte must belong to a part, and every weight be a finite number. Returns
+    its labels, in order.
 
     Raises:
         InputError: missing, truncated, garbage, quantised, or not a classifier.
@@ -160,7 +144,7 @@ def check_fasttext_file(path: Path) -> FastTextFile:
     walk.matrix("output", len(labels), dimension)
     if walk.at != len(content):
         walk.refuse(f"has {len(content) - walk.at:,} bytes after its last part")
-    return FastTextFile(labels, LOSSES[loss])
+    return labels
 
 
 class _Walk:

@@ -21,7 +21,6 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -75,8 +74,6 @@ class LinearWeights:
 class LinearClassifier:
     """Scores documents with linear weights. `window_margins` is what training steps on."""
 
-    kind: Literal["linear"] = "linear"
-
     def __init__(self, weights: LinearWeights, sha256: str, where: str) -> None:
         self.weights = weights
         self.digest = classifier_digest(
@@ -85,7 +82,6 @@ class LinearClassifier:
             {"window_words": weights.window_words, "bits": weights.bits},
             {"weights": sha256},
         )
-        self.environment: dict[str, str] = {}
         self._where = where
 
     @classmethod

@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +34,6 @@ from pipeline.judges.classifiers.sequence_files import SequenceFiles, read_seque
 
 RULES = 1
 SHORTEST = 128
-DTYPES = ("float32", "bfloat16", "float16")
 _BATCH_DOCUMENTS = 256
 
 
@@ -59,13 +58,7 @@ class SequenceSettings:
 class SequenceClassifier:
     """Scores documents with one transformer: the probability of one label."""
 
-    kind: Literal["sequence"] = "sequence"
-
     def __init__(self, folder: Path, files: SequenceFiles, settings: SequenceSettings) -> None:
-        import tokenizers
-        import torch
-        import transformers
-
         self._folder, self._settings = folder, settings
         config = _config(folder, files.config)
         self._label, num_labels = _positive(folder, config, settings.label)
@@ -81,12 +74,6 @@ class SequenceClassifier:
             "outputs": num_labels,
         }
         self.digest = classifier_digest("sequence", RULES, parameters, files.sha256)
-        modules = {"torch": torch, "transformers": transformers, "tokenizers": tokenizers}
-        self.environment = {name: str(module.__version__) for name, module in modules.items()}
-        self.environment |= {
-            "device": settings.device,
-            "attention": str(self._model.config._attn_implementation),
-        }
 
     @classmethod
     def open(cls, folder: Path, settings: SequenceSettings | None = None) -> SequenceClassifier:
@@ -96,20 +83,9 @@ class SequenceClassifier:
             RecipeError: the extra is not installed, or settings that this model does not have.
             InputError: files are missing, damaged, or need code or pickle.
         """
-        settings = settings or SequenceSettings()
-        if (
-            settings.dtype not in DTYPES
-            or settings.rows < 1
-            or settings.context < 0
-            or settings.threads < 0
-        ):
-            raise RecipeError(
-                f"{folder}: {settings}: dtype must be one of {', '.join(DTYPES)}, rows 1 or more,"
-                " context and threads 0 or more"
-            )
         files = read_sequence_files(folder)
         try:
-            return cls(folder, files, settings)
+            return cls(folder, files, settings or SequenceSettings())
         except ImportError as error:
             raise RecipeError(
                 f"{folder}: a sequence classifier needs torch and transformers ({error}): pip"

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,11 +68,7 @@ def files(folder: Path, bias: int | None = None, **changes: Any) -> FilterDefini
 class Scripted:
     """A classifier whose score is the number at the text's end."""
 
-    kind: Literal["linear"] = "linear"
     digest = ""
-
-    def __init__(self) -> None:
-        self.environment: dict[str, str] = {}
 
     def score(self, texts):
         return np.array([int(text.rsplit(" ", 1)[1]) for text in texts], np.uint32)

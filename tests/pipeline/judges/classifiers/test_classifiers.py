@@ -22,7 +22,6 @@ from pipeline.judges.classifiers import open_classifier
 from pipeline.judges.classifiers.fasttext import MAGIC, check_fasttext_file
 from pipeline.judges.classifiers.hashed_ngrams import INVISIBLE, LOWER, SEPARATORS, features
 from pipeline.judges.classifiers.linear import FORMAT, MAX_WEIGHT, LinearClassifier, LinearWeights
-from pipeline.judges.classifiers.linear_training import LinearSettings, train_linear
 from pipeline.judges.classifiers.logistic import LIMIT, quantised_logistic
 from pipeline.judges.classifiers.scores import quantised
 
@@ -243,7 +242,7 @@ def test_saved_weights_come_back_and_equal_weights_make_equal_bytes(
 ) -> None:
     opened = open_classifier("linear", weights_file)
     assert isinstance(opened, LinearClassifier)
-    assert (opened.weights.bias, opened.weights.window_words, opened.kind) == (-77, 512, "linear")
+    assert (opened.weights.bias, opened.weights.window_words) == (-77, 512)
     np.testing.assert_array_equal(opened.weights.weights, WEIGHTS)
     LinearWeights(WEIGHTS.copy(), -77, 512).save(tmp_path / "again.safetensors")
     assert (tmp_path / "again.safetensors").read_bytes() == weights_file.read_bytes()
@@ -334,30 +333,9 @@ def test_digest_names_the_weights_and_the_window() -> None:
     )
 
 
-def test_unknown_kind_or_parameter_is_refused(weights_file: Path) -> None:
-    with pytest.raises(RecipeError, match="linear, fasttext, sequence"):
-        open_classifier("oracle", weights_file)
-    with pytest.raises(RecipeError, match="'label' is unknown"):
-        open_classifier("linear", weights_file, parameters={"label": "x"})
-    with pytest.raises(RecipeError, match="type int"):
-        open_classifier("sequence", weights_file, parameters={"context": "8192"})
-
-
 TRAIN = [(f"garden river {number} music", False) for number in range(60)] + [
     (f"garden ricin {number} abrin", True) for number in range(40)
 ]
-GOLDEN_SETTINGS = LinearSettings(bits=10, epochs=3)
-
-
-def test_training_is_the_same_for_any_order_and_for_copies() -> None:
-    def trained(rows: list[tuple[str, bool]]) -> LinearWeights:
-        return train_linear(
-            [text for text, _ in rows], [label for _, label in rows], GOLDEN_SETTINGS
-        )
-
-    first, second = trained(TRAIN), trained(TRAIN[::-1] + TRAIN[:7])
-    assert first.bias == second.bias
-    np.testing.assert_array_equal(first.weights, second.weights)
 
 
 def test_training_and_scores_do_not_depend_on_the_hash_seed(tmp_path: Path) -> None:
@@ -390,15 +368,6 @@ print(weights.bias, weights.weights.tolist(), linear.score([text for text, _ in 
     assert len(found) == 1
 
 
-def test_training_refuses_one_class_and_contradicting_labels() -> None:
-    with pytest.raises(InputError, match="both classes"):
-        train_linear(["one", "two"], [True, True])
-    with pytest.raises(InputError, match="another label"):
-        train_linear(["one", "two", "one"], [True, False, False])
-    with pytest.raises(RecipeError, match="bits"):
-        train_linear(["one", "two"], [True, False], LinearSettings(bits=40))
-
-
 def test_features_of_windows_cover_every_word_once() -> None:
     found = features(["a b c d e", "f", "g h"], 16, 2, "test")
     assert found.window_words.tolist() == [2, 2, 1, 1, 2]
@@ -421,7 +390,7 @@ def tiny_fasttext(value: float = 0.5) -> bytes:
 def test_fasttext_file_is_walked_to_its_last_byte(tmp_path: Path) -> None:
     path, content = tmp_path / "model.bin", tiny_fasttext()
     path.write_bytes(content)
-    assert check_fasttext_file(path) == (("__label__0", "__label__1"), "softmax")
+    assert check_fasttext_file(path) == ("__label__0", "__label__1")
     for size in range(len(content)):
         path.write_bytes(content[:size])
         with pytest.raises(InputError):
