@@ -26,7 +26,7 @@ from mixtures.keys import order_key
 from mixtures.rules.filter_definition import read_filter
 from pipeline.commands.filter.train import GoldenTexts, ListChoice, TrainRequest, make_bundle
 from pipeline.judges.classifiers import open_classifier
-from pipeline.judges.classifiers.training import LevelGoal
+from pipeline.judges.classifiers.training import Goal
 from tests.pipeline.corpus import WORDS, tokenizer
 
 TERMS = ("zorvex", "quillam", "brontide", "maxtil", "ferrule moss", "ondrake")
@@ -127,8 +127,8 @@ def _train(folder: Path, name: str, terms: Sequence[str], harmful: Sequence[str]
         blocklist=ListChoice(blocklist),
         golden=GoldenTexts(flagged=(flagged,)),
         levels={
-            "extra-weak": LevelGoal("threshold", Decimal("0.5")),
-            "weak": LevelGoal("threshold", Decimal("0.0105")),
+            "extra-weak": Goal("threshold", Decimal("0.5")),
+            "weak": Goal("threshold", Decimal("0.0105")),
         },
     )
     make_bundle(request)

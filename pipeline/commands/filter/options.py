@@ -24,7 +24,7 @@ from pipeline.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from pipeline.judges.classifiers.training import LevelGoal
+    from pipeline.judges.classifiers.training import Goal
 
 
 def add_filter(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -222,16 +222,24 @@ def _check(options: argparse.Namespace) -> int:
     return run_check(request, as_json=options.json)
 
 
-def _levels(words: Sequence[str] | None) -> dict[ScoredLevel, LevelGoal]:
+def _goal(options: argparse.Namespace) -> Goal:
+    from pipeline.judges.classifiers.training import Goal
+
+    if options.recall is not None:
+        return Goal("recall", options.recall)
+    return Goal() if options.removal is None else Goal("removal", options.removal)
+
+
+def _levels(words: Sequence[str] | None) -> dict[ScoredLevel, Goal]:
     """What levels are fitted to: nothing, what is published, or what was given."""
     from pipeline.commands.filter.train import PUBLISHED_LEVELS
-    from pipeline.judges.classifiers.training import LevelGoal
+    from pipeline.judges.classifiers.training import Goal
 
     if words is None:
         return {}
     if not words:
         return PUBLISHED_LEVELS
-    found: dict[ScoredLevel, LevelGoal] = {}
+    found: dict[ScoredLevel, Goal] = {}
     for word in words:
         parts = re.fullmatch(
             r"(extra-weak|weak)=(threshold|recall|removal):([01](?:\.[0-9]{1,18})?)", word, re.ASCII
@@ -243,7 +251,7 @@ def _levels(words: Sequence[str] | None) -> dict[ScoredLevel, LevelGoal]:
             )
         level: Any = parts[1]
         kind: Any = parts[2]
-        found[level] = LevelGoal(kind, Decimal(parts[3]))
+        found[level] = Goal(kind, Decimal(parts[3]))
     return found
 
 
@@ -257,7 +265,6 @@ def _train(options: argparse.Namespace) -> int:
         show,
     )
     from pipeline.judges.classifiers.labelled import LabelColumns
-    from pipeline.judges.classifiers.training import Goal
 
     request = TrainRequest(
         labelled=options.labelled,
@@ -266,7 +273,7 @@ def _train(options: argparse.Namespace) -> int:
         name=options.name,
         columns=LabelColumns(options.text_column, options.label_column, options.positive),
         holdout=options.holdout,
-        goal=Goal(options.recall, options.removal),
+        goal=_goal(options),
         levels=_levels(options.levels),
         golden=GoldenTexts(tuple(options.golden_flagged), tuple(options.golden_passed)),
     )

@@ -44,7 +44,6 @@ from pipeline.judges.classifiers.training import (
     REPORT,
     WEIGHTS,
     Goal,
-    LevelGoal,
     LevelGoals,
     TrainedFilter,
     train_filter,
@@ -88,8 +87,8 @@ class TrainRequest:
     columns: LabelColumns | None = None
     holdout: Decimal = Decimal("0.2")
     """Share of the documents that is measured on."""
-    goal: Goal | None = None
-    levels: Mapping[ScoredLevel, LevelGoal] = field(default_factory=dict)
+    goal: Goal = field(default_factory=Goal)
+    levels: Mapping[ScoredLevel, Goal] = field(default_factory=dict)
     """What the filter's levels are fitted to."""
     golden: GoldenTexts = GoldenTexts()
 
@@ -181,16 +180,16 @@ def make_bundle(request: TrainRequest) -> Bundle:
     return Bundle(out, trained, opened)
 
 
-PUBLISHED_LEVELS: dict[ScoredLevel, LevelGoal] = {
-    "extra-weak": LevelGoal("removal", Decimal("0.2156")),
-    "weak": LevelGoal("removal", Decimal("0.5379")),
+PUBLISHED_LEVELS: dict[ScoredLevel, Goal] = {
+    "extra-weak": Goal("removal", Decimal("0.2156")),
+    "weak": Goal("removal", Decimal("0.5379")),
 }
 """Of the documents that the blocklist escalates: 2.02% and 5.04% of the annealing mix, where strong
 removes 9.37% (arXiv 2508.06601)."""
 
 
 def _level_goals(
-    goals: Mapping[ScoredLevel, LevelGoal], blocklist: ListChoice, terms: Sequence[str]
+    goals: Mapping[ScoredLevel, Goal], blocklist: ListChoice, terms: Sequence[str]
 ) -> LevelGoals | None:
     if not goals:
         return None

@@ -18,7 +18,6 @@ import numpy.typing as npt
 from mixtures.errors import InputError, RecipeError
 from pipeline.judges.classifiers.scores import MILLION
 
-DEFAULT_THRESHOLD = MILLION // 2
 MAX_POINTS = 256
 
 

@@ -1,7 +1,7 @@
 """Train linear weights: averaged Adagrad on the logistic loss, bit-identical on every machine.
 
 Examples are the windows of all documents, in the order of the documents' digests, so the order of
-the input and copies of a document change nothing. The forward pass is the scoring rule itself, in
+the input changes nothing. The forward pass is the scoring rule itself, in
 integers; the error of a window is an integer; the gradient of a bucket is a sum of integers that
 float64 holds exactly (below 2^53). What is left in floating point is element by element (+, x, /,
 square root), which IEEE 754 rounds in one way only. No random number is drawn.
@@ -19,12 +19,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.errors import InputError, RecipeError
-from mixtures.keys import content_digest, content_of
 from pipeline.judges.classifiers.hashed_ngrams import Features, features
-from pipeline.judges.classifiers.linear import BITS, MAX_BIAS, MAX_WEIGHT, LinearWeights, batches
+from pipeline.judges.classifiers.linear import MAX_BIAS, MAX_WEIGHT, LinearWeights, batches
 from pipeline.judges.classifiers.logistic import ONE, quantised_logistic
-from pipeline.judges.classifiers.scores import MILLION, encoded
+from pipeline.judges.classifiers.scores import MILLION
 
 _ERROR_SCALE = 1 << 12  # the error of a window is divided among its n-grams: keep digits
 
@@ -63,18 +61,15 @@ class _Examples(NamedTuple):
 def train_linear(
     texts: Sequence[str], labels: Sequence[bool], settings: LinearSettings | None = None
 ) -> LinearWeights:
-    """Train on distinct documents.
+    """Train on distinct documents of both classes, in the order of their digests.
 
     Args:
-        texts: documents; a copy with the same label counts once.
         labels: whether each belongs to the positive class.
     Raises:
-        InputError: a text cannot be scored, has both labels, or one of the classes is absent.
-        RecipeError: settings out of range.
+        InputError: a text cannot be scored.
     """
     settings = settings or LinearSettings()
-    _check(settings)
-    examples = _examples(*_distinct(texts, labels), settings)
+    examples = _examples(texts, labels, settings)
     trainer = _Trainer(settings)
     for _ in range(settings.epochs):
         for start in range(0, len(examples.share), settings.batch_windows):
@@ -82,42 +77,7 @@ def train_linear(
     return trainer.averaged(settings.window_words)
 
 
-def _check(settings: LinearSettings) -> None:
-    if (
-        settings.bits not in BITS
-        or settings.window_words < 0
-        or min(settings.epochs, settings.batch_windows) < 1
-        or not settings.step > 0
-    ):
-        raise RecipeError(
-            f"{settings}: bits must be {BITS.start} to {BITS.stop - 1}, windows 0 or more, epochs,"
-            " batch and step positive"
-        )
-
-
-def _distinct(texts: Sequence[str], labels: Sequence[bool]) -> tuple[list[str], list[bool]]:
-    """Texts and labels in the order of digests, each text once."""
-    by_digest: dict[bytes, tuple[str, bool]] = {}
-    for at, (text, label) in enumerate(zip(map(content_of, texts), labels, strict=True)):
-        _, other = by_digest.setdefault(
-            content_digest(encoded(text, at, "training documents")), (text, bool(label))
-        )
-        if other != bool(label):
-            raise InputError(
-                f"training documents: number {at} has another label than an earlier copy of the"
-                " same text; label it once"
-            )
-    ordered = [by_digest[digest] for digest in sorted(by_digest)]
-    positive = sum(label for _, label in ordered)
-    if positive in (0, len(ordered)):
-        raise InputError(
-            f"training documents: {positive:,} of {len(ordered):,} are positive; both classes are"
-            " needed"
-        )
-    return [text for text, _ in ordered], [label for _, label in ordered]
-
-
-def _examples(texts: list[str], labels: list[bool], settings: LinearSettings) -> _Examples:
+def _examples(texts: Sequence[str], labels: Sequence[bool], settings: LinearSettings) -> _Examples:
     buckets, counts, num_windows = [], [], []
     for start, stop in batches(texts):
         ngrams = features(

@@ -15,10 +15,8 @@ trained on afterwards.
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -31,7 +29,7 @@ import numpy.typing as npt
 from mixtures.errors import InputError, RecipeError
 from mixtures.keys import key_bound
 from mixtures.rules.levels import SCORED_LEVELS, ScoredLevel
-from pipeline.judges.classifiers.curve import DEFAULT_THRESHOLD, Curve, Point, curve_svg
+from pipeline.judges.classifiers.curve import Curve, Point, curve_svg
 from pipeline.judges.classifiers.labelled import (
     LabelColumns,
     Labelled,
@@ -48,61 +46,28 @@ WEIGHTS, REPORT, PICTURE = "weights.safetensors", "report.json", "curve.svg"
 
 @dataclass(frozen=True)
 class Goal:
-    """What the threshold is picked for; at most one. Both are exact decimals.
+    """What a threshold is picked for: an exact share of held-out documents, or of scores."""
 
-    recall: the largest threshold that flags at least this share of the held-out positive documents.
-    removal: the smallest threshold that flags at most this share of all held-out documents.
-    Neither: 0.5.
-    """
-
-    recall: Decimal | None = None
-    removal: Decimal | None = None
+    kind: Literal["threshold", "recall", "removal"] = "threshold"
+    """recall: the largest threshold that flags at least this share of the positive documents.
+    removal: the smallest that flags at most this share of all. threshold: it is the threshold."""
+    value: Decimal = Decimal("0.5")
 
     def threshold(self, curve: Curve) -> int:
         """The picked threshold, millionths."""
-        if self.recall is not None and self.removal is not None:
-            raise RecipeError(
-                f"recall {self.recall} and removal {self.removal} are both asked; ask for one, read"
-                " the other off the curve"
-            )
-        if self.recall is not None:
-            return curve.for_recall(Fraction(self.recall))
-        return (
-            DEFAULT_THRESHOLD if self.removal is None else curve.for_removal(Fraction(self.removal))
-        )
-
-    def __str__(self) -> str:
-        if self.recall is not None:
-            return f"largest threshold with recall >= {self.recall}"
-        return (
-            "0.5" if self.removal is None else f"smallest threshold with removal <= {self.removal}"
-        )
-
-
-@dataclass(frozen=True)
-class LevelGoal:
-    """What the threshold of a level is fitted to, on the held-out documents that the blocklist
-    escalates: recall and removal as of `Goal`, or the threshold itself.
-    """
-
-    kind: Literal["threshold", "recall", "removal"]
-    value: Decimal
-
-    def fitted(self, curve: Curve) -> int:
-        """The threshold, millionths.
-
-        Raises:
-            RecipeError: out of range, or no score is higher than it.
-        """
         if self.kind == "threshold":
-            threshold = int(self.value * MILLION)
-        elif self.kind == "recall":
-            threshold = curve.for_recall(Fraction(self.value))
-        else:
-            threshold = curve.for_removal(Fraction(self.value))
-        if not 0 <= threshold < MILLION:
-            raise RecipeError(f"{self} gives a threshold of {threshold:,} millionths; ask for more")
-        return threshold
+            return int(self.value * MILLION)
+        pick = curve.for_recall if self.kind == "recall" else curve.for_removal
+        return pick(Fraction(self.value))
+
+    @property
+    def rule(self) -> str:
+        """In words."""
+        if self.kind == "threshold":
+            return str(self.value)
+        if self.kind == "recall":
+            return f"largest threshold with recall >= {self.value}"
+        return f"smallest threshold with removal <= {self.value}"
 
     def __str__(self) -> str:
         return f"{self.kind} {self.value}"
@@ -113,7 +78,7 @@ class FittedLevel:
     """A level of a filter. chosen: the escalated held-out documents at its threshold."""
 
     name: ScoredLevel
-    goal: LevelGoal
+    goal: Goal
     chosen: Point
 
 
@@ -123,7 +88,7 @@ class LevelGoals:
     escalates, bool [num_docs].
     """
 
-    goals: Mapping[ScoredLevel, LevelGoal]
+    goals: Mapping[ScoredLevel, Goal]
     escalated: Callable[[Sequence[str]], npt.NDArray[np.bool_]]
 
 
@@ -169,27 +134,22 @@ def train_filter(
     *,
     columns: LabelColumns | None = None,
     holdout: Decimal = Decimal("0.2"),
-    goal: Goal | None = None,
+    goal: Goal = Goal(),
     levels: LevelGoals | None = None,
     settings: LinearSettings | None = None,
 ) -> TrainedFilter:
-    """Train, measure and write the files into the folder `out`.
+    """Train, measure and write the files into the new folder `out`.
 
     Args:
         paths: labelled documents, jsonl or parquet.
         holdout: share of the documents, by digest, that is held out.
     Raises:
-        RecipeError: options out of range, or `out` is there already and not an empty folder.
+        RecipeError: options out of range.
         InputError: the documents cannot be read, or one of the classes is absent on one side.
     """
-    goal, settings = goal or Goal(), settings or LinearSettings()
+    settings = settings or LinearSettings()
     if not 0 < holdout < 1:
         raise RecipeError(f"a holdout of {holdout} is asked; it is a share above 0 and below 1")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise RecipeError(
-            f"{out}: is there already; name a new folder, since a filter that is in use must not"
-            " change"
-        )
     labelled = read_labelled(paths, columns)
     bound = key_bound(holdout)
     training = [document for document in labelled.documents if not held_out(document.digest, bound)]
@@ -205,50 +165,48 @@ def train_filter(
         [document.positive for document in training],
         settings,
     )
-    with _whole_folder(out) as folder:
-        weights.save(folder / WEIGHTS)
-        classifier = LinearClassifier.open(folder / WEIGHTS)  # what is measured is what was written
-        texts = [document.text for document in measuring]
-        scores = classifier.score(texts)
-        positive = np.array([document.positive for document in measuring])
-        curve = Curve(scores, positive)
-        fitted = _fitted(levels, texts, scores, positive) if levels else ()
-        chosen, points = curve.at(goal.threshold(curve)), curve.points()
-        documents = DocumentCounts(
-            distinct=len(labelled.documents),
-            copies=labelled.num_copies,
-            training=_counts(training),
-            held_out=_counts(measuring),
-        )
-        report = {
-            "classifier": {"kind": "linear", "digest": classifier.digest, "weights": WEIGHTS},
-            "settings": {
-                name: str(value) if isinstance(value, float) else value
-                for name, value in asdict(settings).items()
-            },
-            "holdout": str(holdout),
-            "documents": asdict(documents),
-            "inputs": [{"name": name, "sha256": sha256} for name, sha256 in labelled.inputs],
-            "rule": str(goal),
-            "levels": {
-                level.name: {"rule": str(level.goal), **_point(level.chosen)} for level in fitted
-            },
-            "chosen": _point(chosen),
-            "curve": [_point(point) for point in points],
-            "unit": (
-                "thresholds, scores and ratios in millionths; a document is flagged if its score is"
-                " greater than the threshold"
-            ),
-        }
-        title = f"{len(measuring):,} held-out documents"
-        with suppress(ImportError):  # without the extra there is no picture
-            write_whole(folder / PICTURE, curve_svg(points, chosen, title).encode("utf-8"))
-        has_picture = (folder / PICTURE).exists()
-        write_whole(
-            folder / REPORT, (json.dumps(report, indent=1, sort_keys=True) + "\n").encode("ascii")
-        )
+    out.mkdir()
+    weights.save(out / WEIGHTS)
+    classifier = LinearClassifier.open(out / WEIGHTS)  # what is measured is what was written
+    texts = [document.text for document in measuring]
+    scores = classifier.score(texts)
+    positive = np.array([document.positive for document in measuring])
+    curve = Curve(scores, positive)
+    fitted = _fitted(levels, texts, scores, positive) if levels else ()
+    chosen, points = curve.at(goal.threshold(curve)), curve.points()
+    documents = DocumentCounts(
+        distinct=len(labelled.documents),
+        copies=labelled.num_copies,
+        training=_counts(training),
+        held_out=_counts(measuring),
+    )
+    report = {
+        "classifier": {"kind": "linear", "digest": classifier.digest, "weights": WEIGHTS},
+        "settings": {
+            name: str(value) if isinstance(value, float) else value
+            for name, value in asdict(settings).items()
+        },
+        "holdout": str(holdout),
+        "documents": asdict(documents),
+        "inputs": [{"name": name, "sha256": sha256} for name, sha256 in labelled.inputs],
+        "rule": goal.rule,
+        "levels": {
+            level.name: {"rule": str(level.goal), **_point(level.chosen)} for level in fitted
+        },
+        "chosen": _point(chosen),
+        "curve": [_point(point) for point in points],
+        "unit": (
+            "thresholds, scores and ratios in millionths; a document is flagged if its score is"
+            " greater than the threshold"
+        ),
+    }
+    title = f"{len(measuring):,} held-out documents"
+    with suppress(ImportError):  # without the extra there is no picture
+        write_whole(out / PICTURE, curve_svg(points, chosen, title).encode("utf-8"))
+    has_picture = (out / PICTURE).exists()
+    write_whole(out / REPORT, (json.dumps(report, indent=1, sort_keys=True) + "\n").encode("ascii"))
     return TrainedFilter(
-        out, classifier.digest, chosen, points, documents, str(goal), has_picture, fitted
+        out, classifier.digest, chosen, points, documents, goal.rule, has_picture, fitted
     )
 
 
@@ -269,7 +227,7 @@ def _fitted(
         )
     curve = Curve(scores[escalated], positive[escalated])
     fitted = tuple(
-        FittedLevel(name, goal, curve.at(goal.fitted(curve)))
+        FittedLevel(name, goal, curve.at(_level_threshold(goal, curve)))
         for name in SCORED_LEVELS
         if (goal := levels.goals.get(name))
     )
@@ -284,20 +242,11 @@ def _fitted(
     return fitted
 
 
-@contextmanager
-def _whole_folder(out: Path) -> Iterator[Path]:
-    """A folder that takes the name `out` when the block is done; after an error nothing of it is
-    left.
-    """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
-    try:
-        yield partial
-        partial.chmod(0o755)
-        partial.replace(out)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+def _level_threshold(goal: Goal, curve: Curve) -> int:
+    threshold = goal.threshold(curve)
+    if not 0 <= threshold < MILLION:
+        raise RecipeError(f"{goal} gives a threshold of {threshold:,} millionths; ask for more")
+    return threshold
 
 
 def _counts(documents: list[Labelled]) -> ClassCounts:

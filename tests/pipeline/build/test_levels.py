@@ -25,7 +25,7 @@ from pipeline.commands.filter.train import (
     TrainRequest,
     make_bundle,
 )
-from pipeline.judges.classifiers.training import LevelGoal
+from pipeline.judges.classifiers.training import Goal
 from pipeline.places.places import read_place
 from tests.pipeline.command_line import fails, passes
 from tests.pipeline.corpus import WORDS, make, read_mix, sharded, write_files, write_recipe
@@ -166,8 +166,8 @@ def test_levels_that_are_no_two_are_refused(work: Path) -> None:
         out=work / "new",
         blocklist=ListChoice(work / "terms.txt"),
         levels={
-            "extra-weak": LevelGoal("removal", Decimal("0.5")),
-            "weak": LevelGoal("removal", Decimal("0.2")),
+            "extra-weak": Goal("removal", Decimal("0.5")),
+            "weak": Goal("removal", Decimal("0.2")),
         },
     )
     with pytest.raises(RecipeError, match="extra-weak must flag less"):
