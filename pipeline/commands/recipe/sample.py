@@ -74,6 +74,7 @@ def _sequential_sample(raw: RawFile, layout: Layout) -> Sample:
         elif len(found.rows) < ROWS:
             found.rows.append(record)
     else:
+        raw.finish()
         found.exact, counted = True, (rows, raw.file.size)
     found.num_rows = counted[0] * raw.file.size / counted[1]
     return found

@@ -115,6 +115,7 @@ class DocumentReader:
         with RawFile(self.file) as raw:
             self._raw = raw
             yield from self._documents(self._file_rows(raw))
+            raw.finish()
         self.sha256, self.size = raw.sha256, raw.size
 
     def _file_rows(self, raw: RawFile) -> Rows:

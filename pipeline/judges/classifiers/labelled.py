@@ -19,8 +19,7 @@ from mixtures.errors import InputError, RecipeError
 from mixtures.keys import content_of, text_digest
 from pipeline.inputs.adapters.rows import BadRecord, NeededColumn
 from pipeline.inputs.file import InputFile, layout_of
-from pipeline.inputs.readers.layouts.json_lines import json_line_rows
-from pipeline.inputs.readers.layouts.parquet import parquet_rows
+from pipeline.inputs.readers.layouts import rows_of
 from pipeline.inputs.readers.raw import RawFile
 from pipeline.inputs.readers.rows import ReadLimits, Rows, SurrogateRow
 from pipeline.store.records import unreadable
@@ -83,6 +82,7 @@ def read_labelled(paths: Sequence[Path], columns: LabelColumns | None = None) ->
                         f"{document.place}: has another label than the same text at {first.place};"
                         " label it once"
                     )
+            raw.finish()
         inputs.append((path.name, raw.sha256))
     return LabelledSet(
         [by_digest[digest] for digest in sorted(by_digest)],
@@ -117,12 +117,9 @@ def _rows(raw: RawFile, path: Path, columns: LabelColumns) -> Rows:
             f"{path}: labelled documents are read from {', '.join(SUFFIXES)}; rename or convert the"
             " file"
         )
-    layout = layout_of(path.name)
-    if layout.name == "parquet":
-        needed = (NeededColumn((columns.text,)), NeededColumn((columns.label,), "plain"))
-        return parquet_rows(raw, needed, ReadLimits())
+    needed = (NeededColumn((columns.text,)), NeededColumn((columns.label,), "plain"))
     # a byte order mark is harmless and needs no count
-    return json_line_rows(raw, layout.packing, ReadLimits(), Counter())
+    return rows_of(raw, layout_of(path.name), needed, ReadLimits(), Counter())
 
 
 def _labelled(record: Any, place: str, columns: LabelColumns) -> Labelled:

@@ -13,8 +13,7 @@ from typing import IO, Any
 
 from mixtures.errors import InputError
 from pipeline.inputs.adapters.rows import NeededColumn
-from pipeline.inputs.readers.compression import unpacks_too_far
-from pipeline.inputs.readers.layouts.columns import bytes_type, check_columns, records, slices
+from pipeline.inputs.readers.layouts.columns import batch_rows, bytes_type, check_columns
 from pipeline.inputs.readers.raw import RawFile
 from pipeline.inputs.readers.rows import ReadLimits, Rows
 
@@ -25,38 +24,21 @@ _END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 def arrow_rows(raw: RawFile, columns: Sequence[NeededColumn], limits: ReadLimits) -> Rows:
     """Yield (row index, {column: value}) for every row.
 
-    Raises: InputError if the file is damaged, lacks a column, has one of another type, or is not
-        what was listed or pinned.
+    Raises: InputError if the file is damaged, lacks a column, or has one of another type.
     """
     import pyarrow as pa
 
     handle = raw.seekable()
     try:
-        yield from _rows(raw, handle, columns, limits)
+        schema, batches = _open(handle)
+        check_columns(raw.file.url, schema, columns)
+        names = list(dict.fromkeys(column.path[0] for column in columns))
+        yield from batch_rows(raw, (_checked(batch.select(names)) for batch in batches), limits)
     except (pa.ArrowException, OSError, EOFError, ValueError, KeyError, MemoryError) as error:
         first = (str(error).strip().splitlines() or [""])[0]
         raise InputError(
             f"{raw.file.url}: the Arrow file is truncated or damaged ({first}); fetch it again"
         ) from None
-    raw.finish()
-
-
-def _rows(
-    raw: RawFile, handle: IO[bytes], columns: Sequence[NeededColumn], limits: ReadLimits
-) -> Rows:
-    schema, batches = _open(handle)
-    check_columns(raw.file.url, schema, columns)
-    names = list(dict.fromkeys(column.path[0] for column in columns))
-    allowed = limits.unpacked_bytes(raw.file.size)
-    row = total = 0
-    for batch in batches:
-        for part, num_bytes in slices(_checked(batch.select(names))):
-            total += num_bytes
-            if total > allowed:
-                raise unpacks_too_far(raw, total, allowed)
-            for record in records(part, num_bytes, limits):
-                yield row, record
-                row += 1
 
 
 def _open(handle: IO[bytes]) -> tuple[Any, Iterator[Any]]:

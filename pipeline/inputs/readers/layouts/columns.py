@@ -7,12 +7,14 @@ structure. Chat messages are a list of structures. `where` may also name whole n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Any
 
 from mixtures.errors import InputError
 from mixtures.yaml.tree import suggest
 from pipeline.inputs.adapters.rows import BadRecord, NeededColumn
+from pipeline.inputs.readers.compression import unpacks_too_far
+from pipeline.inputs.readers.raw import RawFile
 from pipeline.inputs.readers.rows import MEBIBYTE, ReadLimits
 
 BATCH_BYTES = 16 * MEBIBYTE
@@ -156,7 +158,7 @@ def _is_plain(kind: Any) -> bool:
     return bool(types.is_integer(kind) or types.is_boolean(kind))
 
 
-def slices(batch: Any) -> Iterator[tuple[Any, int]]:
+def _slices(batch: Any) -> Iterator[tuple[Any, int]]:
     """Parts of a record batch that decode to about `BATCH_BYTES` or to one row, and the bytes that
     each decodes to.
     """
@@ -195,9 +197,29 @@ def _value_bytes(column: Any) -> Any:
     return np.from_dlpack(compute.coalesce(lengths, zero))
 
 
-def records(part: Any, num_bytes: int, limits: ReadLimits) -> Iterator[Any]:
-    """The record of each row of a part of a batch, of so many bytes (`slices`): {column: value}, or
-    a BadRecord, also in the place of a row that is too large to be made.
+def batch_rows(
+    raw: RawFile, batches: Iterable[Any], limits: ReadLimits
+) -> Generator[tuple[int, Any], None, int]:
+    """Yield (row index, {column: value}) for every row of some record batches, the index counted
+    over all of them. Returns how many there are.
+
+    Raises: InputError if they unpack to more than the limits allow.
+    """
+    row, total, allowed = 0, 0, limits.unpacked_bytes(raw.file.size)
+    for batch in batches:
+        for part, num_bytes in _slices(batch):
+            total += num_bytes
+            if total > allowed:
+                raise unpacks_too_far(raw, total, allowed)
+            for record in _records(part, num_bytes, limits):
+                yield row, record
+                row += 1
+    return row
+
+
+def _records(part: Any, num_bytes: int, limits: ReadLimits) -> Iterator[Any]:
+    """The record of each row of a part of a batch, of so many bytes: {column: value}, or a
+    BadRecord, also in the place of a row that is too large to be made.
     """
     if len(part) == 1 and num_bytes > limits.max_row_bytes:
         detail = f"{num_bytes:,} bytes in a row, {limits.max_row_bytes:,} are allowed"

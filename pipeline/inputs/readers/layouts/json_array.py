@@ -9,32 +9,22 @@ from __future__ import annotations
 
 import json
 from codecs import getincrementaldecoder
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from mixtures.errors import InputError
-from pipeline.inputs.readers.compression import unpacked_blocks
-from pipeline.inputs.readers.layouts.json_lines import without_byte_order_mark
-from pipeline.inputs.readers.raw import RawFile
 from pipeline.inputs.readers.rows import MEBIBYTE, ReadLimits, Rows, parse_json
 
 _SPACE = " \t\r\n"
 
 
-def json_array_rows(
-    raw: RawFile, packing: str | None, limits: ReadLimits, counts: Counter[str]
-) -> Rows:
-    """Yield (index, record) for every item.
+def json_array_rows(where: str, blocks: Iterator[bytes], limits: ReadLimits) -> Rows:
+    """Yield (index, record) for every item. where: path or URL of the file.
 
-    Raises: InputError as `unpacked_blocks` does, if it is no JSON array, and if the content is not
-        what was listed or pinned.
+    Raises: InputError if it is no JSON array.
     """
-    blocks = without_byte_order_mark(unpacked_blocks(raw, packing, limits), counts)
-    row = -1
-    for row, item in enumerate(_Items(raw.file.url, blocks, limits.max_row_bytes)):
+    for row, item in enumerate(_Items(where, blocks, limits.max_row_bytes)):
         yield row, parse_json(item)
-    raw.finish()
 
 
 class _Items:

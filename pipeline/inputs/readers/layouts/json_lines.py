@@ -10,16 +10,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from json import JSONDecodeError
 
 from orjson import loads
 
 from pipeline.inputs.adapters.rows import BadRecord
-from pipeline.inputs.readers.compression import unpacked_blocks
-from pipeline.inputs.readers.raw import RawFile
-from pipeline.inputs.readers.rows import BYTE_ORDER_MARK, ReadLimits, Rows, parse_json
+from pipeline.inputs.readers.rows import ReadLimits, Rows, parse_json
 
 
 class _Oversized(bytes):
@@ -29,15 +26,8 @@ class _Oversized(bytes):
 _OVERSIZED = _Oversized()
 
 
-def json_line_rows(
-    raw: RawFile, packing: str | None, limits: ReadLimits, counts: Counter[str]
-) -> Rows:
-    """Yield (line index, record) for every line that is not white space.
-
-    Raises: InputError as `unpacked_blocks` does, and if the content is not what was listed or
-    pinned.
-    """
-    blocks = without_byte_order_mark(unpacked_blocks(raw, packing, limits), counts)
+def json_line_rows(blocks: Iterator[bytes], limits: ReadLimits) -> Rows:
+    """Yield (line index, record) for every line that is not white space."""
     first = 0
     for lines in split_lines(blocks, limits.max_row_bytes):
         for row, line in enumerate(lines, start=first):
@@ -54,7 +44,6 @@ def json_line_rows(
                     record = parse_json(line)
             yield row, record
         first += len(lines)
-    raw.finish()
 
 
 def split_lines(blocks: Iterator[bytes], max_line_bytes: int) -> Iterator[list[bytes]]:
@@ -89,17 +78,3 @@ def split_lines(blocks: Iterator[bytes], max_line_bytes: int) -> Iterator[list[b
 
 def _joined(pieces: list[bytes]) -> bytes:
     return pieces[0] if len(pieces) == 1 or type(pieces[0]) is _Oversized else b"".join(pieces)
-
-
-def without_byte_order_mark(blocks: Iterator[bytes], counts: Counter[str]) -> Iterator[bytes]:
-    """The blocks without a byte order mark at their start; counts it under `byte_order_marks`."""
-    start = b""
-    for block in blocks:
-        start += block
-        if len(start) >= len(BYTE_ORDER_MARK):
-            break
-    if start.startswith(BYTE_ORDER_MARK):
-        counts["byte_order_marks"] += 1
-        start = start[len(BYTE_ORDER_MARK) :]
-    yield start
-    yield from blocks

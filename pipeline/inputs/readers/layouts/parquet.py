@@ -16,7 +16,7 @@ kept encoded while they are read, and decoded in slices whose size is known befo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import IO, Any
@@ -24,7 +24,7 @@ from typing import IO, Any
 from mixtures.errors import InputError
 from pipeline.inputs.adapters.rows import NeededColumn
 from pipeline.inputs.readers.compression import unpacks_too_far
-from pipeline.inputs.readers.layouts.columns import BATCH_BYTES, check_columns, records, slices
+from pipeline.inputs.readers.layouts.columns import BATCH_BYTES, batch_rows, check_columns
 from pipeline.inputs.readers.layouts.parquet_footer import Chunk, read_chunks, read_pages
 from pipeline.inputs.readers.raw import RawFile
 from pipeline.inputs.readers.rows import MEBIBYTE, ReadLimits, Rows
@@ -40,14 +40,14 @@ _LARGE_PAGE = 64 * MEBIBYTE  # of a row group with a larger one a row is made at
 def parquet_rows(raw: RawFile, columns: Sequence[NeededColumn], limits: ReadLimits) -> Rows:
     """Yield (row index, {column: value}) for every row.
 
-    Raises: InputError if the file is damaged, lacks a column, has one of another type, or is not
-        what was listed or pinned.
+    Raises: InputError if the file is damaged, lacks a column, or has one of another type.
     """
     import pyarrow as pa
 
     handle = raw.seekable()
     try:
-        yield from _rows(raw, handle, columns, limits)
+        promised, batches = _batches(raw, handle, columns, limits)
+        found = yield from batch_rows(raw, batches, limits)
     except (
         pa.ArrowException,
         OSError,
@@ -58,7 +58,11 @@ def parquet_rows(raw: RawFile, columns: Sequence[NeededColumn], limits: ReadLimi
         MemoryError,
     ) as error:
         raise _unreadable(raw, error) from None
-    raw.finish()
+    if found != promised:
+        raise InputError(
+            f"{raw.file.url}: the footer promises {promised:,} rows, {found:,} are there; fetch the"
+            " file again"
+        )
 
 
 def _unreadable(raw: RawFile, error: BaseException) -> InputError:
@@ -79,7 +83,10 @@ def _unreadable(raw: RawFile, error: BaseException) -> InputError:
     return InputError(f"{where} is truncated or damaged ({first}); fetch it again")
 
 
-def _rows(raw: RawFile, handle: Any, columns: Sequence[NeededColumn], limits: ReadLimits) -> Rows:
+def _batches(
+    raw: RawFile, handle: Any, columns: Sequence[NeededColumn], limits: ReadLimits
+) -> tuple[int, Iterator[Any]]:
+    """Rows that the footer promises, and record batches of the needed columns."""
     from pyarrow import parquet
 
     file = parquet.ParquetFile(handle)
@@ -90,7 +97,7 @@ def _rows(raw: RawFile, handle: Any, columns: Sequence[NeededColumn], limits: Re
     allowed = limits.unpacked_bytes(raw.file.size)
     if packed_bytes > allowed:
         raise unpacks_too_far(raw, packed_bytes, allowed)
-    batch_rows = _batch_rows(raw, handle, chunks, file.metadata, limits)
+    sizes = _batch_rows(raw, handle, chunks, file.metadata, limits)
     flat = {column.name for column in columns if len(column.path) == 1}
     # nested ones are decoded as they are read
     encoded = sorted({chunk.path for chunk in chunks if chunk.is_dictionary} & flat)
@@ -103,28 +110,14 @@ def _rows(raw: RawFile, handle: Any, columns: Sequence[NeededColumn], limits: Re
         pre_buffer=False,
         page_checksum_verification=True,
     )
-    row, total = 0, 0
     # neighbours together, and none of no row groups: some versions look for the first of them
-    batches = (
+    return file.metadata.num_rows, (
         batch
-        for size, groups in groupby(range(file.num_row_groups), batch_rows.__getitem__)
+        for size, groups in groupby(range(file.num_row_groups), sizes.__getitem__)
         for batch in file.iter_batches(
             batch_size=size, row_groups=list(groups), columns=paths, use_threads=False
         )
     )
-    for batch in batches:
-        for part, num_bytes in slices(batch):
-            total += num_bytes
-            if total > allowed:
-                raise unpacks_too_far(raw, total, allowed)
-            for record in records(part, num_bytes, limits):
-                yield row, record
-                row += 1
-    if row != file.metadata.num_rows:
-        raise InputError(
-            f"{raw.file.url}: the footer promises {file.metadata.num_rows:,} rows, {row:,} are"
-            " there; fetch the file again"
-        )
 
 
 @dataclass

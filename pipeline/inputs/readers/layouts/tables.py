@@ -18,28 +18,21 @@ from collections.abc import Iterator
 
 from mixtures.errors import InputError
 from pipeline.inputs.adapters.rows import BadRecord
-from pipeline.inputs.readers.compression import unpacked_blocks
 from pipeline.inputs.readers.layouts.columns import other_separator
-from pipeline.inputs.readers.layouts.json_lines import without_byte_order_mark
-from pipeline.inputs.readers.raw import RawFile
 from pipeline.inputs.readers.rows import ReadLimits, Rows
 
 SEPARATORS = {"csv": ",", "tsv": "\t"}
 
 
-def table_rows(
-    raw: RawFile, layout: str, packing: str | None, limits: ReadLimits, counts: Counter[str]
-) -> Rows:
+def table_rows(where: str, layout: str, blocks: Iterator[bytes], limits: ReadLimits) -> Rows:
     """Yield (record index, {column: text}) for every record.
 
     Args:
-        layout: csv or tsv.
+        where: path or URL of the file. layout: csv or tsv.
 
-    Raises: InputError as `unpacked_blocks` does, if the header is none or a quote is not closed,
-        and if the content is not what was listed or pinned.
+    Raises: InputError if the header is none or a quote is not closed.
     """
     csv.field_size_limit(max(csv.field_size_limit(), limits.max_row_bytes))
-    blocks = without_byte_order_mark(unpacked_blocks(raw, packing, limits), counts)
     reader = csv.reader(_lines(blocks), delimiter=SEPARATORS[layout], strict=True)
     names: list[str] = []
     row = 0
@@ -48,23 +41,22 @@ def table_rows(
             if not fields:
                 continue
             if not names:
-                names = _header(raw, fields)
+                names = _header(where, fields)
                 continue
             yield row, _record(names, fields)
             row += 1
     except csv.Error as error:
         raise InputError(
-            f"{raw.file.url}:{reader.line_num}: is not {layout} as RFC 4180 has it ({error}); write"
+            f"{where}:{reader.line_num}: is not {layout} as RFC 4180 has it ({error}); write"
             ' a quote in a quoted field as "", or give JSON lines'
         ) from None
-    raw.finish()
 
 
-def _header(raw: RawFile, names: list[str]) -> list[str]:
+def _header(where: str, names: list[str]) -> list[str]:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise InputError(
-            f"{raw.file.url}: the header has the column {twice[0][:40]!r} more than once; give each"
+            f"{where}: the header has the column {twice[0][:40]!r} more than once; give each"
             " its own name"
         )
     return names

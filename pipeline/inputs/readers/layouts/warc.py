@@ -14,42 +14,35 @@ that it cannot, without a count.)
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
 from mixtures.errors import InputError
 from pipeline.inputs.adapters.rows import BadRecord
-from pipeline.inputs.readers.compression import unpacked_blocks
-from pipeline.inputs.readers.layouts.json_lines import without_byte_order_mark
-from pipeline.inputs.readers.raw import RawFile
 from pipeline.inputs.readers.rows import ReadLimits, Rows
 
 _NO_ROWS = ("warcinfo", "metadata")
 _HEADER_BYTES = 1 << 20
 
 
-def warc_rows(raw: RawFile, packing: str | None, limits: ReadLimits, counts: Counter[str]) -> Rows:
-    """Yield (record index, {column: text}) for every conversion record.
+def warc_rows(where: str, blocks: Iterator[bytes], limits: ReadLimits) -> Rows:
+    """Yield (record index, {column: text}) for every conversion record. where: path or URL of the
+    file.
 
-    Raises: InputError as `unpacked_blocks` does, for a record that is not as the format says or
-        holds no extracted text, and if the content is not what was listed or pinned.
+    Raises: InputError for a record that is not as the format says or holds no extracted text.
     """
-    stream = _Stream(
-        raw.file.url, without_byte_order_mark(unpacked_blocks(raw, packing, limits), counts)
-    )
+    stream = _Stream(where, blocks)
     row = 0
     while (header := stream.header()) is not None:
         kind, size = header.get("warc-type", ""), stream.size(header)
         if kind not in (*_NO_ROWS, "conversion"):
             raise InputError(
-                f"{raw.file.url}: has a record of type {kind[:40]!r} at byte {stream.offset:,};"
+                f"{where}: has a record of type {kind[:40]!r} at byte {stream.offset:,};"
                 " only extracted text is read (WET: conversion records): extract the text first"
             )
         block = stream.block(size, keep=kind == "conversion" and size <= limits.max_text_bytes)
         if kind == "conversion":
             yield row, _record(header, block, size, limits)
             row += 1
-    raw.finish()
 
 
 def _record(

@@ -4,38 +4,23 @@ nothing can be seen holds no row, as a JSON lines file of blank lines does.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Iterator
 
 from pipeline.inputs.adapters.rows import BadRecord
 from pipeline.inputs.readers.blank import is_blank
-from pipeline.inputs.readers.compression import unpacked_blocks
-from pipeline.inputs.readers.layouts.json_lines import without_byte_order_mark
-from pipeline.inputs.readers.raw import RawFile
 from pipeline.inputs.readers.rows import ReadLimits, Rows
 
 
-def whole_text_rows(
-    raw: RawFile, packing: str | None, limits: ReadLimits, counts: Counter[str]
-) -> Rows:
-    """Yield (0, {"text": content}), unless it is blank.
-
-    Raises: InputError as `unpacked_blocks` does, and if the content is not what was listed or
-        pinned.
-    """
+def whole_text_rows(blocks: Iterator[bytes], limits: ReadLimits) -> Rows:
+    """Yield (0, {"text": content}), unless it is blank."""
     pieces, num_bytes = [], 0
-    for block in without_byte_order_mark(unpacked_blocks(raw, packing, limits), counts):
+    for block in blocks:
         num_bytes += len(block)
         if num_bytes <= limits.max_text_bytes:
             pieces.append(block)
-    raw.finish()
     if num_bytes > limits.max_text_bytes:
-        yield (
-            0,
-            BadRecord(
-                "too-large",
-                f"{num_bytes:,} bytes of text, {limits.max_text_bytes:,} are allowed",
-            ),
-        )
+        detail = f"{num_bytes:,} bytes of text, {limits.max_text_bytes:,} are allowed"
+        yield 0, BadRecord("too-large", detail)
         return
     try:
         text = b"".join(pieces).decode("utf-8")

@@ -60,7 +60,6 @@ def zip_rows(raw: RawFile, limits: ReadLimits, counts: Counter[str]) -> Rows:
         raise InputError(
             f"{raw.file.url}: the zip archive is truncated or damaged ({error}); fetch it again"
         ) from None
-    raw.finish()
 
 
 def _checked_members(
