@@ -24,9 +24,8 @@ from pipeline.arms.study import build_study as build_arms
 from pipeline.build.build import build as build_mix
 from pipeline.build.output.places import working_places
 from pipeline.build.request import BuildRequest
-from pipeline.commands.audit.audit import Depth, MixAudit
+from pipeline.commands.audit.audit import AuditRequest, MixAudit
 from pipeline.commands.audit.audit import audit as audit_mix
-from pipeline.commands.audit.filters import FilterOptions
 from pipeline.commands.options import DEFAULT_STORE
 from pipeline.commands.plan.build_plan import CLUSTER_WORKERS, BuildPlan, PlanRequest
 from pipeline.commands.plan.build_plan import plan as plan_build
@@ -244,32 +243,25 @@ def audit(
         RecipeError: there is nothing to audit, or an option does nothing. ManifestError: the
             manifest is not what its digest says. InputError: a file at hand is damaged.
     """
-    depth = Depth(
-        full=full,
-        source_check=source_check,
-        data=_data(data),
-        tokenizer=_path(tokenizer),
-        store=_path(store),
-        filtered=bool(filters),
-        rewrites=_path(rewrites),
-    )
-    options = FilterOptions(
-        filters=tuple(filters),
-        tokenizer=_path(tokenizer),
-        rescore=rescore,
-        workers=workers,
-        level=level,
-        store=_path(store),
-    )
     place = mix.folder if isinstance(mix, Mix) else _written(mix)
     places = [place, *map(_written, [*against, *aligned])]
     with local_mixes(places, _cache(cache)) as (folder, *others):
         return audit_mix(
-            folder,
-            others[: len(against)],
-            aligned=others[len(against) :],
-            depth=depth,
-            options=options,
+            AuditRequest(
+                mix=folder,
+                against=others[: len(against)],
+                aligned=others[len(against) :],
+                full=full,
+                source_check=source_check,
+                data=_data(data),
+                tokenizer=_path(tokenizer),
+                store=_path(store),
+                filters=filters,
+                level=level,
+                rescore=rescore,
+                workers=workers,
+                rewrites=_path(rewrites),
+            )
         )
 
 

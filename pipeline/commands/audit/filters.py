@@ -11,7 +11,7 @@ document of a mix again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -46,46 +46,6 @@ from pipeline.tokens.engines import open_engine
 
 NUM_ENCODED = 64  # documents that are encoded again
 MAX_ENCODED_TOKENS = 1 << 18  # of one of these: the reference library takes seconds for more
-
-
-@dataclass(frozen=True, kw_only=True)
-class FilterOptions:
-    """What the command was told."""
-
-    filters: tuple[str, ...] = ()
-    """Names or files."""
-    tokenizer: Path | None = None
-    rescore: int | None = None
-    """Documents to score again; None: none."""
-    workers: int | None = None
-    """Processes; None: the cores."""
-    level: Level | None = None
-    """At which the filters judge; None: their own."""
-    store: Path | None = None
-    """Hold scores against those that its table has."""
-
-    def refuse_idle(self, used: Collection[str]) -> None:
-        """Refuse options that would do nothing without a filter. used: those that something else of
-        the audit uses.
-
-        Raises:
-            RecipeError: names them.
-        """
-        if self.filters:
-            return
-        options: dict[str, object] = {
-            "--tokenizer": self.tokenizer,
-            "--rescore": self.rescore,
-            "--workers": self.workers,
-        }
-        options |= {"--level": self.level, "--store": self.store}
-        if idle := [
-            name for name, value in options.items() if value is not None and name not in used
-        ]:
-            raise RecipeError(
-                f"{', '.join(idle)}: without --filter an audit reads no text; name a filter, or"
-                " leave this out"
-            )
 
 
 class FilterRow(NamedTuple):
@@ -145,8 +105,22 @@ class FilterAudit:
     filters: list[FilterFigures] = field(default_factory=list)
 
 
-def audit_filters(mix: Path, options: FilterOptions) -> FilterAudit:
+def audit_filters(
+    mix: Path,
+    names: Sequence[str],
+    *,
+    level: Level | None = None,
+    tokenizer: Path | None = None,
+    rescored: int | None = None,
+    store: Path | None = None,
+    workers: int | None = None,
+) -> FilterAudit:
     """Judge every document of a mix folder, or of the pair of a prefix.
+
+    Args:
+        names: of filters, or their files. level: at which they judge; None: their own. rescored:
+            documents to score again; None: none. store: holds scores against those of its table.
+            workers: processes; None: the cores.
 
     Raises:
         RecipeError: a filter or a tokenizer is not known or not named, or has no classifier to
@@ -154,22 +128,22 @@ def audit_filters(mix: Path, options: FilterOptions) -> FilterAudit:
         ManifestError: manifest, filter or tokenizer is not what its hash says. InputError: a file
             is missing, or a text cannot be scored.
     """
-    filters = _opened(options)
+    filters = _opened(names, level, scored=rescored is not None)
     locate = StreamDocuments.of_mix if mix.is_dir() else StreamDocuments.of_pair
-    stream = locate(mix, options.tokenizer)
+    stream = locate(mix, tokenizer)
     plan = Rescan(
         stream,
-        options.filters,
+        tuple(names),
         tuple(one.identity for one in filters),
-        options.rescore or 0,
-        options.level,
+        rescored or 0,
+        level,
         mask_filter(stream.folder),
     )
     try:
         pair = stream.open()
         judge_again = ShareJudge(plan, filters, pair)
         decoding = _decoding(stream, pair, judge_again)
-        judged = _judged(plan, filters, pair, options.workers)
+        judged = _judged(plan, filters, pair, workers)
     except AuditFailed as error:
         return FilterAudit([unread(f"filter {one.definition.name}", str(error)) for one in filters])
     audit = FilterAudit([decoding])
@@ -180,15 +154,16 @@ def audit_filters(mix: Path, options: FilterOptions) -> FilterAudit:
             else _filter_check(one, stream, counts)
         )
         agreements = None
-        if options.rescore is not None:
-            agreements = _rescored(one, counts.scored, judge_again, options.store)
+        if rescored is not None:
+            agreements = _rescored(one, counts.scored, judge_again, store)
             audit.checks.append(_rescore_check(one, counts, agreements))
         audit.filters.append(_figures(one, stream, counts, agreements))
     return audit
 
 
-def _opened(options: FilterOptions) -> list[Filter]:
-    filters = [Filter.load(name, options.level) for name in options.filters]
+def _opened(given: Sequence[str], level: Level | None, *, scored: bool) -> list[Filter]:
+    """scored: whether they are to score again."""
+    filters = [Filter.load(name, level) for name in given]
     names = [one.definition.name for one in filters]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise RecipeError(
@@ -196,7 +171,7 @@ def _opened(options: FilterOptions) -> list[Filter]:
             " give each name once"
         )
     for one in filters:
-        if options.rescore is not None and one.definition.classifier is None:
+        if scored and one.definition.classifier is None:
             raise RecipeError(
                 f"filter {one.definition.name}: has no classifier, so there is nothing to score"
                 " again; leave --rescore out"

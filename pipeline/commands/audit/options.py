@@ -97,34 +97,32 @@ def add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _audit(options: argparse.Namespace) -> int:
-    from pipeline.commands.audit import audit as auditing
-    from pipeline.commands.audit.audit import Depth
-    from pipeline.commands.audit.filters import FilterOptions
+    from mixtures.errors import AuditFailed
+    from pipeline.commands.audit.audit import AuditRequest, audit
+    from pipeline.commands.audit.report import show
+    from pipeline.report import result
 
-    chosen = FilterOptions(
-        filters=tuple(options.filter),
-        tokenizer=options.tokenizer,
-        rescore=options.rescore,
-        workers=options.workers,
-        level=options.level,
-        store=options.store,
-    )
-    depth = Depth(
-        full=options.full,
-        source_check=options.source_check,
-        data=data_folders(options),
-        tokenizer=options.tokenizer,
-        store=options.store,
-        filtered=bool(options.filter),
-        rewrites=options.rewrites,
-    )
     places = [options.mix, *options.against, *options.aligned]
     with local_mixes(places, options.cache) as (mix, *others):
-        return auditing.run(
-            mix,
-            others[: len(options.against)],
-            aligned=others[len(options.against) :],
-            depth=depth,
-            as_json=options.json,
-            options=chosen,
+        found = audit(
+            AuditRequest(
+                mix=mix,
+                against=others[: len(options.against)],
+                aligned=others[len(options.against) :],
+                full=options.full,
+                source_check=options.source_check,
+                data=data_folders(options),
+                tokenizer=options.tokenizer,
+                store=options.store,
+                filters=options.filter,
+                level=options.level,
+                rescore=options.rescore,
+                workers=options.workers,
+                rewrites=options.rewrites,
+            )
         )
+        if options.json:
+            result(found.as_json())
+        else:
+            show(found)
+    return 0 if found.ok else AuditFailed.exit_code

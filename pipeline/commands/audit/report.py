@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from mixtures.audit.report import AuditReport, Check
 from mixtures.mix.judged.near import NearClaim
 from mixtures.words import percent_text, plural
-from pipeline.commands.audit.filters import FilterFigures
+from pipeline.commands.audit.audit import MixAudit
 from pipeline.commands.build.removals import (
     PLACEBO_TITLE,
     filter_title,
@@ -102,13 +102,11 @@ _CLUSTER_COLUMNS = (
 )
 
 
-def show(
-    audit: AuditReport, more: Sequence[Check] = (), filters: Sequence[FilterFigures] = ()
-) -> None:
-    """Print an audit. more: checks that were made beside it, such as those of
-    `--against`; filters: figures of `--filter`.
-    """
-    checks = [*audit.checks, *more]
+def show(found: MixAudit) -> None:
+    """Print an audit."""
+    for line in found.not_checked:
+        say(f"not checked: {line}")
+    audit, checks = found.report, found.checks
     if audit.sources:
         source_table(audit).print(f"{audit.name}: {audit.path}")
         rows = {
@@ -122,7 +120,7 @@ def show(
         removal_table(audit).print(filter_title(audit))
     if placebos := placebo_table(audit.filters):
         placebos.print(PLACEBO_TITLE)
-    for item in filters:
+    for item in found.filters:
         title = f"filter {item.name}, identity {short_hash(item.identity)}"
         Table(item.sources, _FILTER_COLUMNS).print(title)
     if audit.near:

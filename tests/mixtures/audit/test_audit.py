@@ -19,7 +19,7 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixtures.audit import AuditReport, audit_bare, audit_mix
+from mixtures.audit import audit_bare, audit_mix
 from mixtures.audit import mix as audit_of_mixes
 from mixtures.audit.pair import pointer_faults, try_open
 from mixtures.audit.recipe import recipe_digest, require_recipe
@@ -37,6 +37,7 @@ from mixtures.words import percent_text
 from pipeline.build.build import build
 from pipeline.build.request import BuildRequest
 from pipeline.commands.audit import report as audit_report
+from pipeline.commands.audit.audit import MixAudit
 from pipeline.executors.local import LocalExecutor
 from pipeline.inputs.listing import DataFolders
 from tests.mixtures.audit.forged_mix import (
@@ -913,13 +914,12 @@ def test_tables_show_every_source_and_check(
         (clean, ("audit passed: 26 checks",)),
         (mix, ("audit FAILED: 1 of 26 checks: quotas", "FAILED quotas: flan")),
     ):
-        audit_report.show(audit_mix(folder))
+        audit_report.show(MixAudit(audit_mix(folder)))
         printed = capsys.readouterr()
         for word in (*told, *words):
             assert word in printed.out + printed.err
 
 
 def test_report_of_a_bare_pair_is_shown(clean: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    report: AuditReport = audit_bare(clean / "tokens")
-    audit_report.show(report)
+    audit_report.show(MixAudit(audit_bare(clean / "tokens")))
     assert "audit passed: 4 checks" in capsys.readouterr().out

@@ -5,8 +5,8 @@ same whatever the store went through.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from mixtures.mix import manifest as manifests
 from mixtures.mix.claims import typed
 from mixtures.mix.manifest import Manifest
 from mixtures.yaml.disk import SHIPPED
-from pipeline.commands.audit.filters import FilterOptions, audit_filters
+from pipeline.commands.audit.filters import audit_filters
 from pipeline.lookup.fates import Fates
 from pipeline.lookup.selection import MixStore
 from pipeline.stages import select
@@ -495,18 +495,9 @@ def test_a_mix_is_proven_at_its_level_and_its_scores_are_those_that_decided(work
     built(work, case, "proven")
     toy = (str(work / "filters" / TOY / "filter.yaml"),)
     tokenizer = SHIPPED / "sample" / "tokenizer.json"
-    weak_again = FilterOptions(
-        filters=toy,
-        tokenizer=tokenizer,
-        rescore=5,
-        workers=1,
-        level="weak",
-        store=work / "store",
-    )
-    weak = audit_filters(work / "proven", weak_again)
-    strong = audit_filters(
-        work / "proven", replace(weak_again, rescore=None, level="strong", store=None)
-    )
+    judge = partial(audit_filters, work / "proven", toy, tokenizer=tokenizer, workers=1)
+    weak_again = partial(judge, level="weak", rescored=5, store=work / "store")
+    weak, strong = weak_again(), judge(level="strong")
     assert all(check.ok for check in weak.checks)
     assert weak.filters[0].rescored
     held = weak.filters[0].rescored["as stored"]
@@ -516,7 +507,7 @@ def test_a_mix_is_proven_at_its_level_and_its_scores_are_those_that_decided(work
     content = forget.read_bytes()
     forget.write_bytes(content[:-4])
     with pytest.raises(ManifestError, match="score"):
-        audit_filters(work / "proven", weak_again)
+        weak_again()
     forget.write_bytes(content)
 
 

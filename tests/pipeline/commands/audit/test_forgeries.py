@@ -11,8 +11,7 @@ import pytest
 
 from mixtures.audit import audit_mix
 from mixtures.errors import AnnealmixError
-from pipeline.commands.audit.audit import Depth, audit
-from pipeline.commands.audit.filters import FilterOptions
+from pipeline.commands.audit.audit import AuditRequest, audit
 from pipeline.commands.audit.store import check_store
 from pipeline.inputs.listing import DataFolders
 from tests.mixtures.audit.forged_mix import ForgedMix, forge
@@ -40,11 +39,15 @@ FEW = (
 def test_a_forged_mix_fails(work: Path, tmp_path: Path, case: Forgery) -> None:
     mix = Path(shutil.copytree(work / "mix", tmp_path / "mix"))
     forge(mix, case.change)
-    depth = Depth(
-        full=True, source_check=10**6, data=DataFolders(work / "data"), store=work / "store"
+    asked = AuditRequest(
+        mix=mix,
+        full=True,
+        source_check=10**6,
+        data=DataFolders(work / "data"),
+        store=work / "store",
     )
     try:
-        found = audit(mix, [], depth=depth, options=FilterOptions()).checks
+        found = audit(asked).checks
     except AnnealmixError:
         assert case.seen_by == (REFUSED,)
         return
