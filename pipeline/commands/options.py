@@ -9,6 +9,7 @@ import re
 import textwrap
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,19 +142,37 @@ def positive(text: str) -> int:
     return number
 
 
+def add_option(
+    command: Options,
+    name: str,
+    value: str,
+    what: str,
+    kind: Callable[[str], Any] = str,
+    **more: Any,
+) -> None:
+    """Add an option, or an argument, with a value.
+
+    Args:
+        value: stands for it in the help. what: it is, for the help. kind: makes it of a word.
+            more: as of argparse.
+    """
+    command.add_argument(name, metavar=value, help=what, type=kind, **more)
+
+
+def add_flag(command: Options, name: str, what: str, default: bool | None = False) -> None:
+    """Add an option without a value. what: it does, for the help. default: what it is if it is not
+    given.
+    """
+    command.add_argument(name, action="store_true", default=default, help=what)
+
+
 def add_data(command: Options, what: str, option: str = "--data") -> None:
     """Add an option whose folders `data_folders` reads. what: it does."""
-    command.add_argument(
-        option,
-        type=data_folder,
-        action="append",
-        default=[],
-        metavar="DIR|SOURCE=DIR",
-        help=(
-            f"{what}; SOURCE=DIR, as often as needed: DIR holds the files of that source definition"
-            " alone; DIR may be a URL"
-        ),
+    what += (
+        "; SOURCE=DIR, as often as needed: DIR holds the files of that source definition alone; DIR"
+        " may be a URL"
     )
+    add_option(command, option, "DIR|SOURCE=DIR", what, data_folder, action="append", default=[])
 
 
 def data_folders(options: argparse.Namespace, option: str = "--data") -> DataFolders:
@@ -208,18 +227,13 @@ def _place(text: str, allowed: tuple[str, ...]) -> Place:
 
 def add_cache(command: Options) -> None:
     """Add --cache."""
-    command.add_argument(
-        "--cache",
-        type=local_path,
-        default=default_cache(),
-        metavar="DIR",
-        help="working copies of remote stores and mixes (~/.cache/annealmix)",
-    )
+    what = "working copies of remote stores and mixes (~/.cache/annealmix)"
+    add_option(command, "--cache", "DIR", what, local_path, default=default_cache())
 
 
 def add_json(command: Options, what: str) -> None:
     """Add --json, which prints `what`."""
-    command.add_argument("--json", action="store_true", help=f"print {what}")
+    add_flag(command, "--json", f"print {what}")
 
 
 def add_store_folder(
@@ -230,12 +244,12 @@ def add_store_folder(
     default: Path | None = None,
 ) -> None:
     """Add --store. what: its help. folder: the type of its argument."""
-    command.add_argument("--store", type=folder, default=default, metavar="DIR", help=what)
+    add_option(command, "--store", "DIR", what, folder, default=default)
 
 
 def add_tokenizer(command: Options, what: str, *, file: Callable[[str], Path] = local_path) -> None:
     """Add --tokenizer. what: its help. file: the type of its argument."""
-    command.add_argument("--tokenizer", type=file, metavar="FILE", help=what)
+    add_option(command, "--tokenizer", "FILE", what, file)
 
 
 def add_actions(
@@ -255,7 +269,7 @@ def add_actions(
 
 def add_filters_folder(command: Options, what: str) -> None:
     """Add --filters. what: its help."""
-    command.add_argument("--filters", type=local_path, metavar="DIR", help=what)
+    add_option(command, "--filters", "DIR", what, local_path)
 
 
 def add_filters(command: Options) -> None:
@@ -275,36 +289,24 @@ def add_filters(command: Options) -> None:
 
 def add_size(command: Options) -> None:
     """Add --scale, --tokens and --steps, read by `size_of`."""
-    size = command.add_mutually_exclusive_group()
-    size.add_argument(
+    size = partial(add_option, command.add_mutually_exclusive_group())
+    size(
         "--scale",
-        type=_share,
-        metavar="F",
-        help="a preview of so much of the recipe, in the same proportions: 0 < F <= 1",
+        "F",
+        "a preview of so much of the recipe, in the same proportions: 0 < F <= 1",
+        _share,
     )
-    size.add_argument(
-        "--tokens",
-        type=positive,
-        metavar="N",
-        help="a preview of N tokens, in the same proportions",
-    )
-    size.add_argument(
+    size("--tokens", "N", "a preview of N tokens, in the same proportions", positive)
+    size(
         "--steps",
-        type=positive,
-        metavar="N",
-        help="as many tokens as N steps of a trainer take, in the same proportions",
+        "N",
+        "as many tokens as N steps of a trainer take, in the same proportions",
+        positive,
     )
-    command.add_argument(
-        "--batch",
-        type=positive,
-        metavar="B",
-        help="with --steps: sequences of a step (the recipe's, or 2048)",
-    )
-    command.add_argument(
-        "--sequence",
-        type=positive,
-        metavar="L",
-        help="with --steps: tokens of a sequence (the recipe's, or 2048)",
+    option = partial(add_option, command)
+    option("--batch", "B", "with --steps: sequences of a step (the recipe's, or 2048)", positive)
+    option(
+        "--sequence", "L", "with --steps: tokens of a sequence (the recipe's, or 2048)", positive
     )
     command.add_argument(
         "--trainer", choices=TRAINERS, help="with --steps: whose they are (the recipe's, or neox)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 from mixtures.rules.levels import LEVELS
 from pipeline.commands.options import (
@@ -10,6 +11,7 @@ from pipeline.commands.options import (
     add_command,
     add_data,
     add_json,
+    add_option,
     add_store_folder,
     add_tokenizer,
     data_folders,
@@ -28,59 +30,50 @@ def add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "recount a mix from its bytes; exit 3 when anything is off",
         "annealmix audit mix --full",
     )
-    audit.add_argument(
-        "mix",
-        type=written,
-        metavar="MIX",
-        help="folder or URL of a mix, or the prefix of a bare .bin/.idx pair",
-    )
+    option = partial(add_option, audit)
+    option("mix", "MIX", "folder or URL of a mix, or the prefix of a bare .bin/.idx pair", written)
     add_cache(audit)
-    audit.add_argument(
+    option(
         "--against",
-        type=written,
+        "MIX",
+        "prove that these mixes share no document with it",
+        written,
         nargs="+",
         default=[],
-        metavar="MIX",
-        help="prove that these mixes share no document with it",
     )
-    audit.add_argument(
+    option(
         "--aligned",
-        type=written,
+        "MIX",
+        "prove that these mixes of its study differ from it in slots alone",
+        written,
         nargs="+",
         default=[],
-        metavar="MIX",
-        help="prove that these mixes of its study differ from it in slots alone",
     )
     audit.add_argument(
         "--full",
         action="store_true",
         help="every check that the other options allow; says what is missing for the others",
     )
-    audit.add_argument(
+    option(
         "--filter",
+        "F",
+        "judge every document again; fails if any is flagged (may be repeated)",
         action="append",
         default=[],
-        metavar="F",
-        help="judge every document again; fails if any is flagged (may be repeated)",
     )
     audit.add_argument("--level", choices=LEVELS, help="published level at which the filters judge")
-    audit.add_argument(
-        "--rescore",
-        type=positive,
-        metavar="N",
-        help="score N documents again, alone and in reversed order",
-    )
-    audit.add_argument(
+    option("--rescore", "N", "score N documents again, alone and in reversed order", positive)
+    option(
         "--source-check",
-        type=positive,
-        metavar="N",
-        help="read N documents again in their sources and encode them with the reference library",
+        "N",
+        "read N documents again in their sources and encode them with the reference library",
+        positive,
     )
-    audit.add_argument(
+    option(
         "--rewrites",
-        type=local_path,
-        metavar="FILE",
-        help="hold slots that rewrites fill against their file, and against the base",
+        "FILE",
+        "hold slots that rewrites fill against their file, and against the base",
+        local_path,
     )
     add_data(audit, "for --source-check: read DIR/SOURCE instead of the hub")
     add_store_folder(
@@ -89,9 +82,7 @@ def add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     add_tokenizer(
         audit, "the tokenizer.json that made the ids (for --filter, --source-check, --rewrites)"
     )
-    audit.add_argument(
-        "--workers", type=positive, metavar="N", help="processes that judge at a time (the cores)"
-    )
+    option("--workers", "N", "processes that judge at a time (the cores)", positive)
     add_json(audit, "the report as JSON")
     audit.set_defaults(command=_audit)
 

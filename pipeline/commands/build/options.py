@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,9 @@ from pipeline.commands.options import (
     add_command,
     add_data,
     add_filters,
+    add_flag,
     add_json,
+    add_option,
     add_size,
     add_store_folder,
     add_tokenizer,
@@ -40,53 +43,34 @@ LARGE_TOKENS = 8_000_000
 
 def add_executor(build: argparse.ArgumentParser) -> None:
     """Add them to a command that builds."""
-    tasks = build.add_argument_group("how it runs")
-    tasks.add_argument(
-        "--workers",
-        type=positive,
-        metavar="N",
-        help="tasks at a time (the cores, as far as memory and work allow)",
+    group = build.add_argument_group("how it runs")
+    tasks = partial(add_option, group)
+    tasks(
+        "--workers", "N", "tasks at a time (the cores, as far as memory and work allow)", positive
     )
-    tasks.add_argument(
+    tasks(
         "--tasks",
-        type=positive,
-        metavar="N",
-        help="shares in which each stage's units are handed out (a few a worker)",
+        "N",
+        "shares in which each stage's units are handed out (a few a worker)",
+        positive,
     )
-    tasks.add_argument(
+    group.add_argument(
         "--executor",
         choices=("local", "slurm", "ray"),
         default="local",
         help="where tasks run: on this machine, as jobs of Slurm, or on a Ray cluster",
     )
     slurm = build.add_argument_group("with --executor slurm")
-    slurm.add_argument(
-        "--profile", type=Path, metavar="FILE", help="what jobs need of the cluster, as YAML"
+    add_option(slurm, "--profile", "FILE", "what jobs need of the cluster, as YAML", Path)
+    add_flag(slurm, "--status", "how far the build is; nothing is submitted")
+    add_flag(
+        slurm, "--dry-run", "the jobs that would be submitted, their memory and time; nothing is"
     )
-    slurm.add_argument(
-        "--status", action="store_true", help="how far the build is; nothing is submitted"
-    )
-    slurm.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="the jobs that would be submitted, their memory and time; nothing is",
-    )
-    slurm.add_argument(
-        "--cancel",
-        action="store_true",
-        help="cancel the build's jobs; what is done stays done",
-    )
-    slurm.add_argument(
-        "--wait",
-        action="store_true",
-        help="follow the build until it ends, submitting what is missing first",
-    )
+    add_flag(slurm, "--cancel", "cancel the build's jobs; what is done stays done")
+    add_flag(slurm, "--wait", "follow the build until it ends, submitting what is missing first")
     ray = build.add_argument_group("with --executor ray")
-    ray.add_argument(
-        "--ray-address",
-        metavar="A",
-        help="the cluster (RAY_ADDRESS, or the one that runs on this machine)",
-    )
+    what = "the cluster (RAY_ADDRESS, or the one that runs on this machine)"
+    add_option(ray, "--ray-address", "A", what)
 
 
 _INSTEAD = ("status", "cancel", "dry_run")
@@ -142,8 +126,8 @@ def add_build(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "build a mix, or go on with one that was stopped",
         "annealmix build sample --out mix",
     )
-    build.add_argument(
-        "recipe", metavar="RECIPE", help="name of a shipped recipe, or a YAML file, of a study too"
+    add_option(
+        build, "recipe", "RECIPE", "name of a shipped recipe, or a YAML file, of a study too"
     )
     what = build.add_argument_group("what is built")
     add_size(what)
@@ -152,13 +136,8 @@ def add_build(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     add_data(sources, "read DIR/SOURCE, in the published layout, instead of the hub")
     add_tokenizer(sources, "the recipe's tokenizer.json")
     places = build.add_argument_group("where it is built")
-    places.add_argument(
-        "--out",
-        type=written,
-        required=True,
-        metavar="DIR",
-        help="folder or URL of the mix; it appears when it is whole",
-    )
+    what_out = "folder or URL of the mix; it appears when it is whole"
+    add_option(places, "--out", "DIR", what_out, written, required=True)
     add_store_folder(
         places,
         f"token store, shared by all mixes ({DEFAULT_STORE})",

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
-from pipeline.commands.options import add_command, add_json, add_store_folder, local_path
+from pipeline.commands.options import (
+    add_command,
+    add_json,
+    add_option,
+    add_store_folder,
+    local_path,
+)
 
 
 def add_diff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -15,21 +22,22 @@ def add_diff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "what two mixes share, and what only one of them has and why",
         "annealmix diff mix other-mix",
     )
-    diff.add_argument("one", type=local_path, metavar="A", help="folder of a mix")
-    diff.add_argument("two", type=local_path, metavar="B", help="folder of another")
+    option = partial(add_option, diff)
+    option("one", "A", "folder of a mix", local_path)
+    option("two", "B", "folder of another", local_path)
     add_store_folder(diff, "the store of both: says why where the manifests leave several reasons")
-    diff.add_argument(
+    option(
         "--list",
-        type=local_path,
-        metavar="FILE",
-        help="write the documents in which they differ to a new parquet file, mode 0600",
+        "FILE",
+        "write the documents in which they differ to a new parquet file, mode 0600",
+        local_path,
     )
-    diff.add_argument(
+    option(
         "--html",
-        type=local_path,
-        metavar="FILE",
-        help="write one page: shares side by side, what only one has and why, lengths and scores"
+        "FILE",
+        "write one page: shares side by side, what only one has and why, lengths and scores"
         " (needs the extra `report`)",
+        local_path,
     )
     add_json(diff, "the answer as JSON")
     diff.set_defaults(command=_diff)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 from mixtures.errors import RecipeError
 from mixtures.trainers.names import TRAINERS
 from pipeline.commands.options import (
     add_command,
     add_data,
+    add_flag,
+    add_option,
     add_store_folder,
     add_tokenizer,
     data_folders,
@@ -45,123 +48,91 @@ def add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "a mix in another form: a page, text, a dataset card, for a trainer, to be published",
         "annealmix export mix --card -",
     )
-    export.add_argument("mix", type=local_path, metavar="MIX", help="folder of a mix")
-    form = export.add_mutually_exclusive_group(required=True)
-    form.add_argument(
-        "--html",
-        type=local_path,
-        metavar="FILE",
-        help="a page that says what is in the mix; no network, no scripts",
+    option = partial(add_option, export)
+    option("mix", "MIX", "folder of a mix", local_path)
+    forms = export.add_mutually_exclusive_group(required=True)
+    form = partial(add_option, forms)
+    form(
+        "--html", "FILE", "a page that says what is in the mix; no network, no scripts", local_path
     )
-    form.add_argument(
+    form(
         "--text",
-        type=local_path,
-        metavar="DIR",
-        help="parquet shards of the documents' texts, for datasets.load_dataset(DIR)",
+        "DIR",
+        "parquet shards of the documents' texts, for datasets.load_dataset(DIR)",
+        local_path,
     )
-    form.add_argument(
-        "--card",
-        type=local_path,
-        metavar="FILE",
-        help="dataset card (README.md of the hub); - prints it",
-    )
-    form.add_argument(
+    form("--card", "FILE", "dataset card (README.md of the hub); - prints it", local_path)
+    forms.add_argument(
         "--trainer",
         choices=TRAINERS,
         help="data configuration of a trainer, written to --out",
     )
-    form.add_argument(
-        "--public",
-        type=local_path,
-        metavar="DIR",
-        help="a copy without file and row, with salted digests",
-    )
-    form.add_argument(
+    form("--public", "DIR", "a copy without file and row, with salted digests", local_path)
+    form(
         "--release",
-        type=local_path,
-        metavar="DIR",
-        help="a data set to publish: texts, card, licences, page, Croissant, training summary",
+        "DIR",
+        "a data set to publish: texts, card, licences, page, Croissant, training summary",
+        local_path,
     )
-    form.add_argument(
+    form(
         "--removed",
-        type=local_path,
-        metavar="FILE",
-        help="of an arm of a study: what it removes, with digest and text, to be rewritten",
+        "FILE",
+        "of an arm of a study: what it removes, with digest and text, to be rewritten",
+        local_path,
     )
     add_tokenizer(
         export,
         "the mix's tokenizer.json (for --text, --trainer, --release, --removed, texts of --html)",
     )
     add_store_folder(export, "the mix's store (for --html: scores, and what was removed)")
-    export.add_argument(
+    option(
         "--samples",
-        type=_samples,
-        metavar="N",
-        help="documents of each source that are shown, 0 to 100 (for --html; 3)",
+        "N",
+        "documents of each source that are shown, 0 to 100 (for --html; 3)",
+        _samples,
     )
-    export.add_argument(
-        "--workers",
-        type=positive,
-        metavar="N",
-        help="processes at a time (for --text, --release; the cores)",
-    )
-    export.add_argument(
+    option("--workers", "N", "processes at a time (for --text, --release; the cores)", positive)
+    option(
         "--out",
-        type=local_path,
-        metavar="FILE",
-        help="where the configuration is written, and links to the mix beside it (for --trainer)",
+        "FILE",
+        "where the configuration is written, and links to the mix beside it (for --trainer)",
+        local_path,
     )
-    export.add_argument(
-        "--sequence",
-        type=positive,
-        metavar="N",
-        help="tokens of a sequence (for --trainer; the recipe's, or 2048)",
+    option(
+        "--sequence", "N", "tokens of a sequence (for --trainer; the recipe's, or 2048)", positive
     )
-    export.add_argument(
-        "--batch",
-        type=positive,
-        metavar="N",
-        help="sequences of a step (for --trainer; the recipe's, or 2048)",
-    )
-    export.add_argument(
+    option("--batch", "N", "sequences of a step (for --trainer; the recipe's, or 2048)", positive)
+    option(
         "--steps",
-        type=positive,
-        metavar="N",
-        help="steps (for --trainer; the recipe's, or all that see no token twice)",
+        "N",
+        "steps (for --trainer; the recipe's, or all that see no token twice)",
+        positive,
     )
-    export.add_argument(
+    option(
         "--salt",
-        type=local_path,
-        metavar="FILE",
-        help="salt of the digests, made if missing (for --public, --release; kept nowhere)",
+        "FILE",
+        "salt of the digests, made if missing (for --public, --release; kept nowhere)",
+        local_path,
     )
-    export.add_argument(
-        "--with-tokens",
-        action="store_true",
-        default=None,
-        help="the public form of the mix comes along, in DIR/mix (for --release)",
-    )
-    export.add_argument(
+    what = "the public form of the mix comes along, in DIR/mix (for --release)"
+    add_flag(export, "--with-tokens", what, default=None)
+    option(
         "--urls",
-        type=_url_column,
+        "SOURCE=COLUMN",
+        "counts the domains that this column of the source's rows names (for --release)",
+        _url_column,
         action="append",
         default=[],
-        metavar="SOURCE=COLUMN",
-        help="counts the domains that this column of the source's rows names (for --release)",
     )
     add_data(export, "folders of sources that --urls reads again, which are read from the hub else")
-    export.add_argument(
+    option(
         "--push",
-        type=_repository,
-        metavar="OWNER/NAME",
-        help="sends the release to that data set of the hub; repeated, it goes on (for --release)",
+        "OWNER/NAME",
+        "sends the release to that data set of the hub; repeated, it goes on (for --release)",
+        _repository,
     )
-    export.add_argument(
-        "--accept-licences",
-        action="store_true",
-        default=None,
-        help="sends it although licences of its sources conflict (for --push)",
-    )
+    what = "sends it although licences of its sources conflict (for --push)"
+    add_flag(export, "--accept-licences", what, default=None)
     export.set_defaults(command=_export)
 
 

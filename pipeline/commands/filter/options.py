@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from pipeline.commands.options import (
     add_command,
     add_filters_folder,
     add_json,
+    add_option,
     add_store_folder,
     add_tokenizer,
 )
@@ -47,38 +49,35 @@ def _add_check(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "exit 3 if a filter flags more of a data set than the limit; prints no text",
         "annealmix filter check chats.jsonl --filter control-lists",
     )
-    check.add_argument(
+    option = partial(add_option, check)
+    option(
         "dataset",
-        metavar="DATASET",
-        help="file or folder of jsonl (.gz, .zst) or parquet, or OWNER/NAME[:CONFIG] of the hub",
+        "DATASET",
+        "file or folder of jsonl (.gz, .zst) or parquet, or OWNER/NAME[:CONFIG] of the hub",
     )
-    check.add_argument(
-        "--filter", required=True, metavar="F", help="name of a filter, or a YAML file"
-    )
+    option("--filter", "F", "name of a filter, or a YAML file", required=True)
     add_filters_folder(
         check, "folder of filters that are not shipped: DIR/NAME.yaml or DIR/NAME/filter.yaml"
     )
     check.add_argument("--level", choices=LEVELS, help="published level at which it judges")
-    check.add_argument(
+    option(
         "--limit",
-        type=_limit,
+        "SHARE",
+        "share of the documents that may be flagged or unreadable (0)",
+        _limit,
         default=Fraction(0),
-        metavar="SHARE",
-        help="share of the documents that may be flagged or unreadable (0)",
     )
-    check.add_argument(
+    option(
         "--text-column",
-        metavar="NAME",
-        help="column with the text or the chat messages (`text`, or else `messages`)",
+        "NAME",
+        "column with the text or the chat messages (`text`, or else `messages`)",
     )
-    check.add_argument(
+    option(
         "--source",
-        metavar="NAME",
-        help="read the files in the published layout of this shipped source definition",
+        "NAME",
+        "read the files in the published layout of this shipped source definition",
     )
-    check.add_argument(
-        "--split", default="train", metavar="NAME", help="split of a data set of the hub (train)"
-    )
+    option("--split", "NAME", "split of a data set of the hub (train)", default="train")
     add_store_folder(
         check,
         "look for documents, too, that filters removed from mixes of this store",
@@ -96,26 +95,27 @@ def _add_train(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "train a linear classifier, pick its threshold, write a filter that is ready to use",
         "annealmix filter train labelled.jsonl --out my-filter --blocklist terms.txt --recall 0.9",
     )
-    train.add_argument(
+    option = partial(add_option, train)
+    option(
         "labelled",
+        "LABELLED",
+        "jsonl (.gz, .zst) or parquet, one labelled document a row",
+        Path,
         nargs="+",
-        type=Path,
-        metavar="LABELLED",
-        help="jsonl (.gz, .zst) or parquet, one labelled document a row",
     )
-    train.add_argument(
+    option(
         "--out",
-        type=Path,
+        "DIR",
+        "folder of the filter; it appears when the filter is whole",
+        Path,
         required=True,
-        metavar="DIR",
-        help="folder of the filter; it appears when the filter is whole",
     )
-    train.add_argument(
+    option(
         "--blocklist",
-        type=Path,
+        "FILE",
+        "terms, one a line; it is copied into the filter",
+        Path,
         required=True,
-        metavar="FILE",
-        help="terms, one a line; it is copied into the filter",
     )
     train.add_argument(
         "--mode",
@@ -123,64 +123,48 @@ def _add_train(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         default="words",
         help="how terms are matched (words)",
     )
-    train.add_argument(
+    option(
         "--threshold",
-        type=int,
+        "N",
+        "distinct terms from which on the classifier is asked (2)",
+        int,
         default=2,
-        metavar="N",
-        help="distinct terms from which on the classifier is asked (2)",
     )
-    goal = train.add_mutually_exclusive_group()
-    goal.add_argument(
+    goal = partial(add_option, train.add_mutually_exclusive_group())
+    goal(
         "--recall",
-        type=_decimal,
-        metavar="R",
-        help="largest threshold that flags this share of the positive documents",
+        "R",
+        "largest threshold that flags this share of the positive documents",
+        _decimal,
     )
-    goal.add_argument(
+    goal(
         "--removal",
-        type=_decimal,
-        metavar="R",
-        help="smallest threshold that flags at most this share of all documents",
+        "R",
+        "smallest threshold that flags at most this share of all documents",
+        _decimal,
     )
-    train.add_argument(
+    option(
         "--levels",
-        nargs="*",
-        metavar="LEVEL=KIND:SHARE",
-        help="weak and extra-weak, fitted to removal:SHARE, recall:SHARE or threshold:SCORE on what"
+        "LEVEL=KIND:SHARE",
+        "weak and extra-weak, fitted to removal:SHARE, recall:SHARE or threshold:SCORE on what"
         " the blocklist escalates (the published removal)",
+        nargs="*",
     )
-    train.add_argument(
-        "--holdout",
-        type=_decimal,
-        default=Decimal("0.2"),
-        metavar="SHARE",
-        help="share that is measured on (0.2)",
+    option(
+        "--holdout", "SHARE", "share that is measured on (0.2)", _decimal, default=Decimal("0.2")
     )
-    train.add_argument(
-        "--text-column", default="text", metavar="NAME", help="column of the text (text)"
-    )
-    train.add_argument(
-        "--label-column", default="label", metavar="NAME", help="column of the label (label)"
-    )
-    train.add_argument(
-        "--positive", metavar="VALUE", help="the label of documents to flag (1 or true)"
-    )
-    train.add_argument("--name", metavar="NAME", help="name of the filter (that of DIR)")
-    train.add_argument(
+    option("--text-column", "NAME", "column of the text (text)", default="text")
+    option("--label-column", "NAME", "column of the label (label)", default="label")
+    option("--positive", "VALUE", "the label of documents to flag (1 or true)")
+    option("--name", "NAME", "name of the filter (that of DIR)")
+    option(
         "--golden-flagged",
+        "TEXT",
+        "harmless text that must be flagged",
         action="append",
         default=[],
-        metavar="TEXT",
-        help="harmless text that must be flagged",
     )
-    train.add_argument(
-        "--golden-passed",
-        action="append",
-        default=[],
-        metavar="TEXT",
-        help="text that must not be flagged",
-    )
+    option("--golden-passed", "TEXT", "text that must not be flagged", action="append", default=[])
     add_json(train, "what was measured as JSON")
     train.set_defaults(command=_train)
 

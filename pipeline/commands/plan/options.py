@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 from mixtures.errors import RecipeError, SupplyError
 from pipeline.commands.options import (
     add_command,
     add_data,
     add_filters,
+    add_flag,
     add_json,
+    add_option,
     add_size,
     add_store_folder,
     add_tokenizer,
@@ -20,24 +23,6 @@ from pipeline.commands.options import (
     size_of,
     study_of,
 )
-
-
-def add_plan_options(plan: argparse.ArgumentParser) -> None:
-    """Add the options that only `plan` has."""
-    plan.add_argument(
-        "--calibrate",
-        action="store_true",
-        help="time this machine for some seconds, for this plan and later ones",
-    )
-    plan.add_argument(
-        "--workers", type=positive, metavar="N", help="tasks at a time on a cluster (64)"
-    )
-    add_store_folder(
-        plan, "the build's store: is there room on its disk; and of a study, what it holds of it"
-    )
-    plan.add_argument(
-        "--out", type=local_path, metavar="DIR", help="the mix's folder: is there room on its disk?"
-    )
 
 
 def _plan(options: argparse.Namespace) -> int:
@@ -94,11 +79,9 @@ def add_plan(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "annealmix plan sample",
         "annealmix plan annealing-50b --scale 1/1000",
     )
-    plan.add_argument(
-        "recipe",
-        nargs="?",
-        metavar="RECIPE",
-        help="name of a shipped recipe, or a YAML file, of a study too",
+    option = partial(add_option, plan)
+    option(
+        "recipe", "RECIPE", "name of a shipped recipe, or a YAML file, of a study too", nargs="?"
     )
     add_size(plan)
     add_data(plan, "probe the files of DIR/SOURCE instead of taking the publishers' figures")
@@ -109,7 +92,13 @@ def add_plan(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--extract",
     )
     add_tokenizer(plan, "the recipe's tokenizer.json (needed for a probe)")
-    add_plan_options(plan)
+    what = "time this machine for some seconds, for this plan and later ones"
+    add_flag(plan, "--calibrate", what)
+    option("--workers", "N", "tasks at a time on a cluster (64)", positive)
+    add_store_folder(
+        plan, "the build's store: is there room on its disk; and of a study, what it holds of it"
+    )
+    option("--out", "DIR", "the mix's folder: is there room on its disk?", local_path)
     add_json(plan, "the plan as JSON")
     add_filters(plan)
     plan.set_defaults(command=_plan)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
-from pipeline.commands.options import add_command, local_path, positive
+from pipeline.commands.options import add_command, add_flag, add_option, local_path, positive
 
 
 def add_init(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -16,30 +17,22 @@ def add_init(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "look into a folder, or a data set of the hub, and write a recipe of it that builds",
         "annealmix init data --out mine.yaml",
     )
-    init.add_argument(
-        "dataset", metavar="DIR|OWNER/NAME", help="a folder, or a data set of the hub"
-    )
-    init.add_argument(
-        "--out",
-        type=local_path,
-        metavar="FILE",
-        help="the recipe (NAME.yaml, in a folder that DIR lies below)",
-    )
-    init.add_argument(
+    option = partial(add_option, init)
+    option("dataset", "DIR|OWNER/NAME", "a folder, or a data set of the hub")
+    option("--out", "FILE", "the recipe (NAME.yaml, in a folder that DIR lies below)", local_path)
+    option(
         "--tokenizer",
-        metavar="NAME|FILE|OWNER/NAME",
-        help=(
-            "of the recipe: one that is shipped, a tokenizer.json below the recipe's folder, or one"
-            " of the hub (one that is found there, else gpt-neox-20b)"
-        ),
+        "NAME|FILE|OWNER/NAME",
+        "of the recipe: one that is shipped, a tokenizer.json below the recipe's folder, or one"
+        " of the hub (one that is found there, else gpt-neox-20b)",
     )
-    init.add_argument(
+    option(
         "--tokens",
-        type=positive,
-        metavar="N",
-        help="a budget, which the sources share by weight (without it all of them is taken)",
+        "N",
+        "a budget, which the sources share by weight (without it all of them is taken)",
+        positive,
     )
-    init.add_argument("--yes", action="store_true", help="write the recipe without asking")
+    add_flag(init, "--yes", "write the recipe without asking")
     init.set_defaults(command=_init)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,9 @@ from pipeline.commands.options import (
     add_cache,
     add_command,
     add_filters_folder,
+    add_flag,
     add_json,
+    add_option,
     add_store_folder,
     add_tokenizer,
     local_path,
@@ -53,52 +56,32 @@ def add_trace(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "annealmix trace mix --token 1000",
         "annealmix trace mix --step 3 --trainer neox --batch 4 --sequence 256",
     )
-    trace.add_argument("mix", type=written, metavar="MIX", help="folder or URL of a mix")
+    option = partial(add_option, trace)
+    option("mix", "MIX", "folder or URL of a mix", written)
     add_cache(trace)
-    what = trace.add_mutually_exclusive_group(required=True)
-    what.add_argument(
-        "--token",
-        type=whole_number,
-        metavar="N",
-        help="the document of token N of the stream, from 0",
-    )
-    what.add_argument(
-        "--position", type=whole_number, metavar="N", help="document N of the stream, from 0"
-    )
-    what.add_argument(
+    what = partial(add_option, trace.add_mutually_exclusive_group(required=True))
+    what("--token", "N", "the document of token N of the stream, from 0", whole_number)
+    what("--position", "N", "document N of the stream, from 0", whole_number)
+    what(
         "--digest",
-        type=_digest,
-        metavar="HEX",
-        help="every place of a document: 32 hex digits, or the first 8 or more",
+        "HEX",
+        "every place of a document: 32 hex digits, or the first 8 or more",
+        _digest,
     )
-    what.add_argument(
+    what(
         "--source",
-        metavar="S",
-        help="with --file and --row: the document of that row, or why it is not in the mix",
+        "S",
+        "with --file and --row: the document of that row, or why it is not in the mix",
     )
-    what.add_argument(
-        "--step",
-        type=whole_number,
-        metavar="N",
-        help="what a trainer read in step N of a training, from 0",
-    )
-    what.add_argument(
-        "--checkpoint", type=positive, metavar="K", help="what it read up to the save after K steps"
-    )
-    trace.add_argument("--file", metavar="F", help="path below the source's folder or repository")
-    trace.add_argument("--row", type=whole_number, metavar="R", help="row of the file, from 0")
+    what("--step", "N", "what a trainer read in step N of a training, from 0", whole_number)
+    what("--checkpoint", "K", "what it read up to the save after K steps", positive)
+    option("--file", "F", "path below the source's folder or repository")
+    option("--row", "R", "row of the file, from 0", whole_number)
     add_store_folder(
         trace, f"the store of the mix: says why, and what filters found ({DEFAULT_STORE})"
     )
-    trace.add_argument(
-        "--data",
-        type=readable,
-        metavar="DIR",
-        help="DIR/SOURCE, to read again a row that is no document",
-    )
-    trace.add_argument(
-        "--show-text", action="store_true", help="print the text, of removed documents too"
-    )
+    option("--data", "DIR", "DIR/SOURCE, to read again a row that is no document", readable)
+    add_flag(trace, "--show-text", "print the text, of removed documents too")
     add_tokenizer(trace, "the mix's tokenizer.json, to decode the text")
     add_filters_folder(trace, "folder of filters: with --show-text, names their terms in it")
     add_json(trace, "the answer as JSON")
@@ -107,59 +90,55 @@ def add_trace(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _add_training(trace: argparse.ArgumentParser) -> None:
-    training = trace.add_argument_group(
+    group = trace.add_argument_group(
         "the training, with --step or --checkpoint", "its training split is the whole mix"
     )
-    training.add_argument(
+    training = partial(add_option, group)
+    group.add_argument(
         "--trainer",
         choices=ORDERS,
         help="whose order: GPT-NeoX, megatron-core, or the mix as it lies",
     )
-    training.add_argument("--seed", type=_seed, metavar="S", help="the trainer's seed (1234)")
-    training.add_argument(
+    training("--seed", "S", "the trainer's seed (1234)", _seed)
+    training(
         "--batch",
-        type=_changing,
-        metavar="B",
-        help="sequences of a step over all devices (as the recipe says, or 2048); 32,64@1000: 64"
+        "B",
+        "sequences of a step over all devices (as the recipe says, or 2048); 32,64@1000: 64"
         " from step 1000 on",
+        _changing,
     )
-    training.add_argument(
+    training(
         "--sequence",
-        type=_changing,
-        metavar="L",
-        help="tokens of a sequence (as the recipe says, or 2048); 2048,4096@9000: 4096 from step"
-        " 9000 on",
+        "L",
+        "tokens of a sequence (as the recipe says, or 2048); 2048,4096@9000: 4096 from step 9000"
+        " on",
+        _changing,
     )
-    asked = training.add_mutually_exclusive_group()
-    asked.add_argument(
+    asked = partial(add_option, group.add_mutually_exclusive_group())
+    asked(
         "--steps",
-        type=positive,
-        metavar="N",
-        help="steps of the training (as the recipe says, or as many as see no token twice)",
+        "N",
+        "steps of the training (as the recipe says, or as many as see no token twice)",
+        positive,
     )
-    asked.add_argument(
+    asked(
         "--samples",
-        type=positive,
-        metavar="N",
-        help="sequences that the trainer was asked for, where not steps x batch",
+        "N",
+        "sequences that the trainer was asked for, where not steps x batch",
+        positive,
     )
-    training.add_argument(
-        "--sample",
-        type=whole_number,
-        metavar="I",
-        help="with --step: one sequence of its batch, from 0",
-    )
-    training.add_argument(
+    training("--sample", "I", "with --step: one sequence of its batch, from 0", whole_number)
+    training(
         "--interval",
-        type=positive,
-        metavar="I",
-        help="with --checkpoint: since the save before, of saves I steps apart",
+        "I",
+        "with --checkpoint: since the save before, of saves I steps apart",
+        positive,
     )
-    training.add_argument(
+    training(
         "--list",
-        type=local_path,
-        metavar="FILE",
-        help="write the documents that were read to FILE, a line of JSON each",
+        "FILE",
+        "write the documents that were read to FILE, a line of JSON each",
+        local_path,
     )
 
 
