@@ -4,7 +4,10 @@ nor leave gaps.
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import unicodedata
 from decimal import Decimal
 from fractions import Fraction
@@ -51,6 +54,30 @@ def test_keys_of_more_digests_than_the_kernel_is_loaded_for_are_the_same():
     columns = keys.digest_columns(np.random.default_rng(1).bytes(16 * COMPILED_FROM))
     few = [order_keys(columns[at : at + 9000]) for at in range(0, COMPILED_FROM, 9000)]
     assert order_keys(columns).tolist() == np.concatenate(few).tolist()
+
+
+KEYS_OF_ZEROS = """
+import sys
+import numpy as np
+from mixtures.keys import SALT
+from mixtures.keys.kernel import keyed_hashes
+print(keyed_hashes(np.zeros((2, 2), np.uint64), SALT).tolist(), "numba.np.linalg" in sys.modules)
+"""
+
+
+def test_a_kept_kernel_is_loaded_without_what_compiles_one(tmp_path):
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", KEYS_OF_ZEROS],
+            env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for _ in range(2)
+    ]
+    hashes = [keys.order_key(bytes(16))] * 2
+    assert said == [f"{hashes} True\n", f"{hashes} False\n"]
 
 
 def test_digest_and_key_of_a_known_text_never_change():
