@@ -114,8 +114,8 @@ def fold_table() -> Folding:
     compared, occurs = table.copy(), np.zeros(_CODE_POINTS, np.bool_)
     occurs[forms] = True
     found = np.flatnonzero(occurs)
-    marks = [unicodedata.combining(chr(point)) > 0 for point in found.tolist()]
-    compared[found[marks]] = VANISHES
+    marks = map(unicodedata.combining, found.astype(np.uint32).tobytes().decode("utf-32-le"))
+    compared[found[np.fromiter(marks, np.uint8, len(found)) > 0]] = VANISHES
     ends = np.flatnonzero(forms == _LINE)
     kept = compared[forms]
     kept[ends] = VANISHES

@@ -22,7 +22,7 @@ from mixtures.rules.evaluation_text import (
 )
 from mixtures.yaml.fields import plain_decimal
 from pipeline.judges.annotators.folding import BASE, FOLDS, Batch, WordReader, unmarked_utf8
-from pipeline.judges.annotators.kernel_arrays import I64, U64, Bitmap, Bytes, Hits, Ngrams, Words
+from pipeline.judges.annotators.kernel_arrays import I64, U64, Bitmap, Hits, Ngrams, Words
 
 SHOWN = 5  # items that are named
 BITS_A_KEY = 64  # of a bitmap: about one unknown key in BITS_A_KEY passes
@@ -94,14 +94,12 @@ class NgramTable:
         self.num_items = sum(len(evaluation.items) for evaluation in sets)
         lengths = np.zeros(self.num_items, np.int64)  # of each item's longest n-gram, in words
         np.maximum.at(lengths, items, sizes)
-        telling = _telling(b" ".join(found).decode().split(" "), lows, sizes)
+        known, numbered = _numbered(b" ".join(found).decode().split(" "))
+        telling = _telling(known, numbered, lows, sizes)
         lows, sizes, items = lows[telling], sizes[telling], items[telling]
         told = np.bincount(items, minlength=self.num_items)
         hashes = run_hashes(words.sums, powers(int(reader.base), MAX_NGRAM), lows, sizes)
-        starts: I64 = words.starts.astype(np.int64)
-        # One space is between a folded text's words, and before its mark.
-        low_bytes, high_bytes = starts[lows], starts[lows + sizes] - 1
-        rows, numbers = _distinct(words.buffer, low_bytes, high_bytes, hashes)
+        rows, numbers = _distinct(numbered, lows, sizes, hashes)
         pairs = _own(sets, np.unique(numbers * self.num_items + items))
         kept, number = np.unique(pairs // self.num_items, return_inverse=True)
         rows = rows[kept]
@@ -134,7 +132,9 @@ def searched(words: Words, base: int, lows: I64, sizes: I64) -> Ngrams:
     stride = int(sizes.min()) - window + 1
     raised = powers(base, int(sizes.max()))
     hashes = run_hashes(words.sums, raised, lows, sizes)
-    places = np.unique(lows[:, None] + np.arange(stride))
+    begins = np.zeros(len(words.starts), np.bool_)
+    begins[lows[:, None] + np.arange(stride)] = True
+    places = np.flatnonzero(begins)
     windows = run_hashes(words.sums, raised, places, np.full(len(places), window))
     starts: I64 = words.starts.astype(np.int64)
     return Ngrams(
@@ -213,48 +213,46 @@ def _occurrences(
     """First word, size in words and item of every n-gram of every text: int64 [num_occurrences]
     each. owners: of each text, set and item.
     """
-    limits = [
-        (evaluation.definition.ngram, evaluation.definition.shortest_words) for evaluation in sets
-    ]
-    empty = np.zeros(0, np.int64)
-    lows, sizes, items = [empty], [empty], [empty]
+    definitions = [evaluation.definition for evaluation in sets]
+    ngram = np.array([definition.ngram for definition in definitions], np.int64)
+    shortest = np.array([definition.shortest_words for definition in definitions], np.int64)
+    of_set, item = np.array(owners, np.int64).reshape(-1, 2).T
     ends = np.searchsorted(words.starts, words.marks)
-    for (number, item), low, end in zip(
-        owners, [0, *(ends + 1).tolist()], ends.tolist(), strict=False
-    ):
-        ngram, shortest = limits[number]
-        size = min(ngram, end - low)
-        if size >= shortest:
-            starts = np.arange(low, end - size + 1)
-            lows.append(starts)
-            sizes.append(np.full(len(starts), size))
-            items.append(np.full(len(starts), item))
-    return np.concatenate(lows), np.concatenate(sizes), np.concatenate(items)
+    lows = np.concatenate(([0], ends + 1))[:-1]
+    size = np.minimum(ngram[of_set], ends - lows)
+    counts = np.where(size >= shortest[of_set], ends - lows - size + 1, 0)
+    ahead = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.repeat(lows, counts) + ahead, np.repeat(size, counts), np.repeat(item, counts)
 
 
-def _distinct(buffer: Bytes, lows: I64, highs: I64, hashes: U64) -> tuple[I64, I64]:
+def _numbered(words: Sequence[str]) -> tuple[list[str], I64]:
+    """Distinct words, and which of them each word is: int64 [num_words]."""
+    numbers = {word: number for number, word in enumerate(dict.fromkeys(words))}
+    return list(numbers), np.fromiter(map(numbers.__getitem__, words), np.int64, len(words))
+
+
+def _distinct(words: I64, lows: I64, sizes: I64, hashes: U64) -> tuple[I64, I64]:
     """Tell n-grams apart by their words, not their hashes.
 
     Args:
-        buffer: uint8 [num_bytes]. lows, highs: int64 [num_occurrences], bytes in it; hashes: uint64
-            [num_occurrences].
+        words: int64 [num_words], as `_numbered` gives them. lows, sizes: int64 [num_occurrences],
+            in words; hashes: uint64 [num_occurrences].
     Returns: int64 [num_ngrams], one occurrence of each distinct n-gram, by hash; and int64
     [num_occurrences], the number of each occurrence's n-gram in that order.
     """
-    first = np.arange(len(hashes))
     order = np.argsort(hashes, kind="stable")
-    # Only where a hash comes again, equal to the one before or behind it, must bytes be compared.
-    equal = hashes[order][1:] == hashes[order][:-1]
-    again = (
-        order[np.concatenate((equal, [False])) | np.concatenate(([False], equal))]
-        if len(order)
-        else order
-    )
-    content, seen = buffer.tobytes(), dict[bytes, int]()
-    for occurrence, low, high in zip(
-        again.tolist(), lows[again].tolist(), highs[again].tolist(), strict=True
-    ):
-        first[occurrence] = seen.setdefault(content[low:high], occurrence)
+    new = np.concatenate(([True], hashes[order][1:] != hashes[order][:-1]))[: len(order)]
+    first = np.empty(len(hashes), np.int64)  # of each hash
+    first[order] = order[np.flatnonzero(new)[np.cumsum(new) - 1]]
+    again = np.flatnonzero(first != np.arange(len(first)))
+    differs = sizes[again] != sizes[first[again]]
+    for place in range(int(sizes.max(initial=0))):
+        inside = np.minimum(place, sizes[again] - 1)
+        differs |= words[lows[again] + inside] != words[lows[first[again]] + inside]
+    seen = dict[bytes, int]()
+    for one in np.flatnonzero(np.isin(hashes, hashes[again[differs]])).tolist():  # they collide
+        ngram = words[lows[one] : lows[one] + sizes[one]].tobytes()
+        first[one] = seen.setdefault(ngram, one)
     rows = np.flatnonzero(first == np.arange(len(first)))
     rows = rows[np.argsort(hashes[rows], kind="stable")]
     numbers = np.zeros(len(first), np.int64)
@@ -262,15 +260,14 @@ def _distinct(buffer: Bytes, lows: I64, highs: I64, hashes: U64) -> tuple[I64, I
     return rows, numbers[first]
 
 
-def _telling(words: Sequence[str], lows: I64, sizes: I64) -> npt.NDArray[np.bool_]:
+def _telling(known: Sequence[str], words: I64, lows: I64, sizes: I64) -> npt.NDArray[np.bool_]:
     """Whether each n-gram is telling (`mixtures.rules.evaluation_text`): bool [num_occurrences].
 
     Args:
-        words: of all texts, folded, a mark behind each text. lows, sizes: int64 [num_occurrences],
-            in words.
+        known, words: as `_numbered` gives them. lows, sizes: int64 [num_occurrences], in words.
     """
-    before = np.zeros(len(words) + 1, np.int64)
-    np.cumsum(np.fromiter(map(is_word, words), np.bool_, len(words)), out=before[1:])
+    counts = np.fromiter(map(is_word, known), np.bool_, len(known))
+    before = np.concatenate(([0], np.cumsum(counts[words])))
     telling: npt.NDArray[np.bool_] = 2 * (before[lows + sizes] - before[lows]) >= sizes
     return telling
 
@@ -298,7 +295,7 @@ def _own(sets: Sequence[EvaluationSet], pairs: I64) -> I64:
     )
     # n-gram and set in one number, and once for each of the items that differ
     keys = ngrams * len(sets) + of_set[items]
-    differing = np.unique(np.stack([keys, like[items]]), axis=1)[0]
+    differing = np.unique(keys * num_items + like[items]) // num_items
     known, counts = np.unique(differing, return_counts=True)
     own: I64 = pairs[counts[np.searchsorted(known, keys)] < shared[of_set[items]]]
     return own
