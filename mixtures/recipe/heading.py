@@ -13,11 +13,19 @@ from pydantic import BeforeValidator
 from mixtures.trainers.names import Trainer
 from mixtures.trainers.schedule import Schedule
 from mixtures.yaml.disk import SHIPPED, names_in, shown
-from mixtures.yaml.fields import Checked, Location, Name, Positive, Text, describe
+from mixtures.yaml.fields import (
+    Checked,
+    Described,
+    Location,
+    Name,
+    Positive,
+    Text,
+    describe,
+)
 from mixtures.yaml.tree import load_yaml
 
 
-class Budget(Checked, use_attribute_docstrings=True):
+class Budget(Described, Checked):
     """How many tokens the whole mix has, EOD tokens counted: the number, or trainer steps."""
 
     tokens: Positive | None = None
@@ -70,7 +78,7 @@ def _budget(value: Any) -> Any:
     raise ValueError(f"found {describe(value)}; write budget: {{tokens: {tokens:_}}}")
 
 
-class Heading(Checked, use_attribute_docstrings=True):
+class Heading(Described, Checked):
     """How a recipe begins."""
 
     name: Name

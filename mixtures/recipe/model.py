@@ -22,17 +22,17 @@ from mixtures.recipe.near_request import NearField, near_faults
 from mixtures.recipe.source_request import SourceRequest
 from mixtures.recipe.tokenizer.request import TokenizerField
 from mixtures.yaml.fields import (
+    Described,
     Exact,
     LocalPath,
     Location,
-    Model,
     Name,
     Positive,
     Reference,
 )
 
 
-class PublishedFigures(Model, use_attribute_docstrings=True):
+class PublishedFigures(Described):
     """What a paper or card states of one source of the mix."""
 
     documents: Positive | None = None
@@ -45,7 +45,7 @@ class PublishedFigures(Model, use_attribute_docstrings=True):
     """Likewise, by `copies: approved`."""
 
 
-class Published(Model, use_attribute_docstrings=True):
+class Published(Described):
     """What is published of the mix that a recipe rebuilds; printed beside the realised figures, and
     no mix depends on it.
     """
@@ -68,7 +68,7 @@ def _named_sources(value: Any) -> Any:
     return value
 
 
-class Recipe(Heading, use_attribute_docstrings=True):
+class Recipe(Heading):
     """A mix, as its file describes it."""
 
     tokenizer: TokenizerField

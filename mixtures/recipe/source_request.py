@@ -25,6 +25,7 @@ from mixtures.recipe.source_definition import Adapter, HubSplit, SourceDefinitio
 from mixtures.rules.text_expression import Expression
 from mixtures.yaml.fields import (
     Checked,
+    Described,
     Exact,
     Flag,
     Integer,
@@ -38,7 +39,7 @@ from mixtures.yaml.fields import (
 )
 
 
-class Shortfall(Checked, use_attribute_docstrings=True):
+class Shortfall(Described, Checked):
     """What happens when a source holds less than its quota: neither field set means that the build
     fails.
     """
@@ -134,7 +135,7 @@ DataField = Annotated[
 """Where the files of a source are."""
 
 
-class SourceRequest(Checked, use_attribute_docstrings=True):
+class SourceRequest(Described, Checked):
     """What a mix takes of one source: exactly one of `tokens`, `weight`, `all` and `reserve`."""
 
     use: Reference | None = None

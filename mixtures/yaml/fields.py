@@ -7,9 +7,12 @@ values, and refuse what could be read in two ways.
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,7 +41,28 @@ CROSS_FAULT = "cross_fault"
 class Model(BaseModel):
     """A frozen record that knows every key it may hold."""
 
+    # a command uses few of the many records that it imports
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Described(Model):
+    """A record whose JSON schema says what stands below its fields. pydantic's own way to that
+    (`use_attribute_docstrings`) reads the source of every class that is imported.
+    """
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> Any:
+        schema = handler(core_schema)
+        properties = handler.resolve_ref_schema(schema)["properties"]
+        for kind in reversed(cls.__mro__[: cls.__mro__.index(Described)]):
+            (record,) = ast.parse(inspect.getsource(kind)).body
+            assert isinstance(record, ast.ClassDef)
+            for field, said in pairwise(record.body):
+                if isinstance(field, ast.AnnAssign) and isinstance(said, ast.Expr):
+                    name = ast.unparse(field.target)
+                    text = inspect.cleandoc(ast.literal_eval(said.value))
+                    properties[cls.model_fields[name].alias or name]["description"] = text
+        return schema
 
 
 class Checked(Model):

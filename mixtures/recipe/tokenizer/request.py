@@ -32,6 +32,7 @@ from mixtures.recipe.tokenizer.definition import (
 from mixtures.recipe.tokenizer.form import Contents, contents
 from mixtures.yaml.fields import (
     Checked,
+    Described,
     Integer,
     Line,
     LocalPath,
@@ -62,7 +63,7 @@ def _repo(value: str) -> str:
     return value
 
 
-class TokenizerRequest(Checked, use_attribute_docstrings=True):
+class TokenizerRequest(Described, Checked):
     """A tokenizer: exactly one of `use`, `file` and `repo` says which; a bare text is one of
     them.
     """

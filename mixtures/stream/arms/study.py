@@ -35,10 +35,10 @@ from mixtures.stream.arms.donors import RULE, Fill
 from mixtures.yaml.disk import shown
 from mixtures.yaml.fields import (
     Checked,
+    Described,
     Exact,
     LocalPath,
     Location,
-    Model,
     Name,
     Reference,
     Text,
@@ -77,7 +77,7 @@ Filling = Annotated[
 ]
 
 
-class Arm(Model, use_attribute_docstrings=True):
+class Arm(Described):
     """A mix that differs from the base in the slots of what its filter removes."""
 
     remove: Annotated[FilterRequest, BeforeValidator(request_of)]
@@ -94,7 +94,7 @@ class Arm(Model, use_attribute_docstrings=True):
         return self.fill if names_file(self.fill) else ""
 
 
-class Donors(Checked, use_attribute_docstrings=True):
+class Donors(Described, Checked):
     """Where the donors of a source's slots come from."""
 
     below: Annotated[Exact, Field(gt=0, le=1)] | None = None
@@ -110,7 +110,7 @@ class Donors(Checked, use_attribute_docstrings=True):
             yield (), "give either below, how far its own documents go, or source, who gives others"
 
 
-class Study(Checked, use_attribute_docstrings=True):
+class Study(Described, Checked):
     """Arms of one base."""
 
     name: Name
