@@ -1,9 +1,10 @@
 """Worker processes that do numbered tasks, and a caller that hears at once of one that is killed.
 
 Each worker has a pipe of its own: the caller sends it a rank and waits for all pipes. An answer is
-None or the task's exception; the end of the file is a worker that was killed, since nobody else
-holds the other end. Nothing is shared between workers, so there is no lock that one could take
-along. They are forked from a server that has imported the stages: a start costs milliseconds.
+what the task returned, or its exception; the end of the file is a worker that was killed, since
+nobody else holds the other end. Nothing is shared between workers, so there is no lock that one
+could take along. They are forked from a server that has imported the stages: a start costs
+milliseconds.
 
 pebble.ProcessPool names a killed worker's task and exit code, too, but its workers receive and send
 through one pair of pipes under locks that they share.
@@ -19,12 +20,13 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from typing import Any, TypeVar
 
 from mixtures.errors import (
     AnnealmixError,
@@ -45,6 +47,10 @@ LISTEN_SECONDS = 1
 STOPPED_SECONDS = 3  # a worker that is stopped for so long is named
 
 Task = Callable[[int], None]
+Question = TypeVar("Question")
+Answer = TypeVar("Answer")
+_served: set[Path] = set()
+"""Tokenizers that the server has loaded, or will have."""
 
 
 def begin_server(tokenizer: Path | None = None) -> None:
@@ -59,6 +65,7 @@ def begin_server(tokenizer: Path | None = None) -> None:
     previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the caller obeys it
     if tokenizer:
         os.environ[FILE] = str(tokenizer)
+        _served.add(tokenizer)
     try:
         forkserver.ensure_running()
     finally:
@@ -101,13 +108,13 @@ def run_tasks(
                 rank, worker.rank = worker.rank, None
                 assert rank is not None
                 try:
-                    failure = worker.pipe.recv()
+                    answer = worker.pipe.recv()
                 except (EOFError, OSError):
                     crew.remove(worker)
                     lost[rank] = worker.end()
                     continue
-                if failure is not None:
-                    raise failure.error()
+                if isinstance(answer, _Failure):
+                    raise answer.error()
                 if waiting:
                     worker.give(waiting.popleft())
     finally:
@@ -116,13 +123,54 @@ def run_tasks(
     return lost
 
 
-class _Worker:
-    """A worker as its caller sees it. rank: what it does, if anything."""
+@contextmanager
+def answering(
+    function: Callable[[Question], Answer],
+    tokenizer: Path,
+    stopped: Callable[[int], None] = lambda pid: None,
+) -> Iterator[Callable[[Question], Answer]]:
+    """A function that needs a tokenizer, as one worker does it, where the server loads that one:
+    then this process need not. Elsewhere, or if the worker is killed, this process does it.
 
-    def __init__(self, task: Task) -> None:
+    Args:
+        function: picklable, as are what it is asked and returns. stopped: as of `run_tasks`, told
+            the process.
+
+    Raises (when it is asked):
+        Exception: that of the function.
+    """
+    if tokenizer not in _served:
+        yield function
+        return
+    worker = _Worker(function)
+
+    def ask(question: Question) -> Answer:
+        worker.give(question)
+        while not worker.pipe.poll(LISTEN_SECONDS):
+            if worker.has_stopped():
+                stopped(worker.pid)
+        worker.rank = None
+        try:
+            answer: Answer | _Failure = worker.pipe.recv()
+        except (EOFError, OSError):
+            return function(question)
+        if isinstance(answer, _Failure):
+            raise answer.error()
+        return answer
+
+    try:
+        yield ask
+    finally:
+        worker.end()
+
+
+class _Worker:
+    """A worker as its caller sees it. rank: what it does, if anything; or another question."""
+
+    def __init__(self, task: Callable[[Any], Any]) -> None:
         begin_server()
         context = multiprocessing.get_context("forkserver")
-        self.rank: int | None = None
+        self.rank: Any = None
         self.pipe, theirs = context.Pipe()
         self._process = context.Process(
             target=_work, args=(task, theirs, gc.get_threshold()), daemon=True
@@ -133,7 +181,7 @@ class _Worker:
         self._stopped_at: float | None = None
         self._told = False
 
-    def give(self, rank: int) -> None:
+    def give(self, rank: Any) -> None:
         self.rank = rank
         with suppress(OSError):  # killed meanwhile: its pipe ends
             self.pipe.send(rank)
@@ -169,7 +217,7 @@ def _is_stopped(pid: int) -> bool:
     return state in (b"T", b"t")
 
 
-def _work(task: Task, pipe: Connection, collected: tuple[int, int, int]) -> None:
+def _work(task: Callable[[Any], Any], pipe: Connection, collected: tuple[int, int, int]) -> None:
     """Do tasks until the caller closes the pipe. collected: how often cycles are looked for."""
     gc.set_threshold(*collected)
     end_with_caller()
@@ -179,11 +227,10 @@ def _work(task: Task, pipe: Connection, collected: tuple[int, int, int]) -> None
         except EOFError:
             return
         try:
-            task(rank)
+            answer = task(rank)
         except Exception as error:
-            pipe.send(_Failure.of(error))
-        else:
-            pipe.send(None)
+            answer = _Failure.of(error)
+        pipe.send(answer)
 
 
 def end_with_caller() -> None:

@@ -12,7 +12,7 @@ and no other: what they leave of these is counted for each character that was th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
@@ -28,7 +28,7 @@ from pipeline.inputs.adapters import BadRecord, repair_surrogates
 from pipeline.inputs.file import InputFile
 from pipeline.inputs.quality.quality import PostponedSteps, open_steps
 from pipeline.inputs.readers import DocumentReader
-from pipeline.tokens.tokenizer import Tokenizer
+from pipeline.tokens.engines import NumTokens
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,9 @@ class ProbeSize:
     stepped: tuple[int, int] = (24, 1 << 18)
     """The same of a source with quality steps."""
 
+
+CountTokens = Callable[[list[str]], NumTokens]
+"""How many tokens each of some texts has: `Tokenizer.count`."""
 
 ONE_FILE = ProbeSize(files=(1, 1))  # enough for a ceiling, which needs no error bar
 
@@ -113,17 +116,17 @@ class Probe:
             " documents tokenized"
         )
 
-    def supply(self, tokenizer: Tokenizer) -> SupplyEstimate:
+    def supply(self, count: CountTokens) -> SupplyEstimate:
         """What the whole source is thought to hold."""
-        return self.estimated(self.tokenized(tokenizer))
+        return self.estimated(self.tokenized(count))
 
-    def tokenized(self, tokenizer: Tokenizer) -> TokenizedSample:
+    def tokenized(self, count: CountTokens) -> TokenizedSample:
         """The documents that were drawn, with the tokens of what is left of them."""
         texts = self.texts
         left = np.array([item.text is not None for item in self.drawn], np.bool_)  # [num_docs]
         num_bytes, num_tokens = np.zeros(len(left)), np.zeros(len(left))
         num_bytes[left] = [len(text.encode()) for text in texts]
-        num_tokens[left] = tokenizer.encode(texts)[1]
+        num_tokens[left] = count(texts)
         return TokenizedSample(  # each float64 [num_docs]
             np.array([item.chars for item in self.drawn], np.float64),
             num_bytes,

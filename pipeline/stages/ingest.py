@@ -44,6 +44,7 @@ from pipeline.stages.segments import MAX_ROWS, SegmentBuilder
 from pipeline.store.records import FolderWriter, Frozen, Record, canonical_json, is_done
 from pipeline.store.rules import folder_name
 from pipeline.store.store import LedgerRecord, PlannedDue, PlannedKeys, RangeRecord, SegmentRange
+from pipeline.tokens.engines import NumTokens
 from pipeline.tokens.tokenizer import SpecialTokens, Tokenizer
 
 # training text of a segment: about 128M tokens, 256 MB while it is sorted
@@ -74,13 +75,22 @@ class PlannedTokenizer(Frozen):
     path: Path | None
     """None: no unit tokenizes."""
     sha256: str | None = None
-    """Of the file's bytes, which the planner has compared with the definition."""
+    """Of the file's bytes, which the planner has compared with the definition: see `prove`."""
     definition: Annotated[
         TokenizerDefinition, PlainSerializer(lambda value: value.model_dump(mode="json"))
     ]
     special_tokens: SpecialTokens
     folders: str
     """Of its TokenRule."""
+
+    def loaded(self) -> Tokenizer:
+        """The tokenizer.
+
+        Raises:
+            InputError, ManifestError, RecipeError: as `Tokenizer`.
+        """
+        assert self.path is not None
+        return loaded_tokenizer(self.path, self.definition, self.special_tokens, proven=self.sha256)
 
 
 class IngestPlan(Plan[IngestUnit]):
@@ -112,17 +122,7 @@ class Ingest(Stage[IngestPlan, IngestUnit]):
 
     def prepare(self, plan: IngestPlan) -> None:
         """Load the tokenizer and open the annotators once a rank."""
-        planned = plan.tokenizer
-        self._tokenizer = (
-            loaded_tokenizer(
-                planned.path,
-                planned.definition,
-                planned.special_tokens,
-                proven=planned.sha256,
-            )
-            if planned.path
-            else None
-        )
+        self._tokenizer = plan.tokenizer.loaded() if plan.tokenizer.path else None
         self._annotators = open_annotators(plan.blocklists, plan.benchmarks, plan.near)
 
     def do(self, plan: IngestPlan, unit: IngestUnit) -> None:
@@ -204,6 +204,22 @@ class _Wanted:
 @lru_cache(maxsize=1)
 def _loaded(wanted: _Wanted) -> Tokenizer:
     return Tokenizer(wanted.path, wanted.definition, wanted.special_tokens, proven=wanted.proven)
+
+
+@dataclass(frozen=True)
+class EngineInUse:
+    """What is said of the library that makes the ids, as by `Tokenizer`."""
+
+    speed: str
+    fallback_reason: str
+
+
+def count_tokens(planned: PlannedTokenizer, texts: list[str]) -> tuple[NumTokens, EngineInUse]:
+    """In a worker, which has the engine: how many tokens texts have, int64 [num_texts], and which
+    engine says so.
+    """
+    tokenizer = planned.loaded()
+    return tokenizer.count(texts), EngineInUse(tokenizer.speed, tokenizer.fallback_reason)
 
 
 def read_quarantine(ledger: Path) -> Iterator[Quarantined]:

@@ -96,13 +96,13 @@ ENGINES: dict[EngineName, type[Fastokens] | type[Reference]] = {
 }
 
 
-_preloaded: dict[bytes, Engine] = {}
-"""Of fastokens, by the content of the tokenizer.json; in a worker, as its server left it."""
+_preloaded: dict[tuple[EngineName, bytes], Engine] = {}
+"""By library and content of the tokenizer.json; in a worker, as its server left it."""
 
 
-def preload(content: bytes) -> None:
-    """Load a tokenizer into fastokens, for processes that are forked from this one."""
-    _preloaded[content] = open_engine("fastokens", content)
+def preload(name: EngineName, content: bytes) -> None:
+    """Load a tokenizer into a library, for processes that are forked from this one."""
+    _preloaded[name, content] = open_engine(name, content)
 
 
 def open_engine(name: EngineName, content: bytes) -> Engine:
@@ -119,9 +119,7 @@ def open_engine(name: EngineName, content: bytes) -> Engine:
     # one a core.
     os.environ["RAYON_NUM_THREADS"] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    if name == "fastokens" and content in _preloaded:
-        return _preloaded[content]
-    return ENGINES[name](content)
+    return _preloaded.get((name, content)) or ENGINES[name](content)
 
 
 def _plain(content: bytes) -> Any:

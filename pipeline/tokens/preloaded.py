@@ -1,8 +1,8 @@
-"""Imported by the server that workers are forked from: it loads an engine, which all of them share.
+"""Imported by the server that workers are forked from: it makes once what all of them share.
 
-The server learns from its environment alone which file is meant. Loading starts no thread, which a
-fork would lose; encoding does, so nothing is encoded here. Of a file that cannot be loaded, whoever
-needs it tells.
+The server learns from its environment alone which tokenizer is meant. Loading starts no thread,
+which a fork would lose; encoding does, so nothing is encoded here. Of a file that cannot be loaded,
+whoever needs it tells.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.tokens.engines import preload
+from mixtures.keys import content_of
+from pipeline.tokens.engines import ENGINES, preload
 
 FILE = "ANNEALMIX_PRELOADED"
 """Environment variable: path of a tokenizer.json."""
 
 if file := os.environ.get(FILE):
-    # a panic of the native library derives from BaseException alone
-    with suppress(BaseException):
-        preload(Path(file).read_bytes())
+    content_of("e\u0301")  # which compiles a pattern of thousands of code points
+    for name in ENGINES:
+        # a panic of the native library derives from BaseException alone
+        with suppress(BaseException):
+            preload(name, Path(file).read_bytes())

@@ -37,7 +37,7 @@ import numpy.typing as npt
 
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.recipe.tokenizer.definition import EngineName, TokenizerDefinition
-from mixtures.recipe.tokenizer.form import Contents, contents
+from mixtures.recipe.tokenizer.form import contents
 from mixtures.yaml.fields import describe
 from pipeline.tokens.engines import ENGINES, EXPECTED_MB, Engine, Ids, NumTokens, open_engine
 from pipeline.tokens.find import content_of, first_line, require_digest
@@ -77,8 +77,7 @@ class Tokenizer:
         Args:
             path: as `find_tokenizer` gave it; its digest is checked again, since a worker may read
                 it much later.
-            proven: `sha256` of a Tokenizer of this definition, whose file need not be compared
-                again if it has the same bytes.
+            proven: what `prove` gave: a file of the same bytes need not be compared again.
             special_tokens: whether special strings in a text stay text, or are parsed into their
                 ids.
             engine: a library by name; None takes the definition's, or else fastokens if it makes
@@ -97,9 +96,7 @@ class Tokenizer:
         self._content = content_of(path)
         self.sha256 = hashlib.sha256(self._content).hexdigest()
         if self.sha256 != proven:
-            found = contents(self._content)
-            require_digest(path, found.digest, definition)
-            self._refuse_unfit(found)
+            _refuse_unfit(path, definition, self._content)
         self.fallback_reason = ""
         asked = engine or definition.engine
         self._engine = self._best_engine() if asked is None else self._named_engine(asked)
@@ -144,6 +141,10 @@ class Tokenizer:
             return np.empty(0, self.definition.dtype), np.empty(0, np.int64)
         tokens, num_tokens = zip(*pieces, strict=True)
         return np.concatenate(tokens), np.concatenate(num_tokens)
+
+    def count(self, texts: Sequence[str]) -> NumTokens:
+        """How many tokens each text has: int64 [num_texts], as `encode`."""
+        return self.encode(texts)[1]
 
     def self_test(self) -> None:
         """Encode the golden vectors, and the special EOD string where it is to be parsed.
@@ -278,33 +279,6 @@ class Tokenizer:
                 f" other of {', '.join(ENGINES)}"
             ) from error
 
-    def _refuse_unfit(self, found: Contents) -> None:
-        """found: in the tokenizer.json."""
-        definition, faults = self.definition, []
-        if found.vocab_size != definition.vocab_size:
-            faults.append(
-                f"its ids are below {found.vocab_size}, the definition says {definition.vocab_size}"
-            )
-        for token, number in (
-            (definition.eod, definition.eod_id),
-            (definition.bos, definition.bos_id),
-        ):
-            special = None if token is None else found.special(token)
-            if token is not None and (special is None or special.id != number):
-                faults.append(
-                    f"{token} has id {special.id if special else None} among its special tokens,"
-                    f" the definition says {number}"
-                )
-        if found.dropout:
-            faults.append(
-                "it has dropout, so its ids are random; only dropout null or 0 is allowed"
-            )
-        if faults:
-            raise ManifestError(
-                f"tokenizer {definition.name}: {self.path} cannot be used:"
-                f" {'; '.join(faults)}; mend the definition"
-            )
-
     def _refuse_spelled_ends(self) -> None:
         """Refuse a model that makes EOD or BOS of text that spells them, where that is to stay
         text.
@@ -320,6 +294,47 @@ class Tokenizer:
                         " if that is meant, or take a tokenizer that keeps its special tokens"
                         " apart"
                     )
+
+
+def prove(path: Path, definition: TokenizerDefinition) -> str:
+    """The sha256 of a file's bytes, which are the tokenizer that is defined: `proven` of a
+    `Tokenizer`. No engine is loaded.
+
+    Raises:
+        InputError, ManifestError: as `Tokenizer`.
+    """
+    content = content_of(path)
+    _refuse_unfit(path, definition, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def _refuse_unfit(path: Path, definition: TokenizerDefinition, content: bytes) -> None:
+    """Refuse another tokenizer than the one that is defined, and one whose ids are not what the
+    definition says.
+    """
+    found, faults = contents(content), []
+    require_digest(path, found.digest, definition)
+    if found.vocab_size != definition.vocab_size:
+        faults.append(
+            f"its ids are below {found.vocab_size}, the definition says {definition.vocab_size}"
+        )
+    for token, number in (
+        (definition.eod, definition.eod_id),
+        (definition.bos, definition.bos_id),
+    ):
+        special = None if token is None else found.special(token)
+        if token is not None and (special is None or special.id != number):
+            faults.append(
+                f"{token} has id {special.id if special else None} among its special tokens,"
+                f" the definition says {number}"
+            )
+    if found.dropout:
+        faults.append("it has dropout, so its ids are random; only dropout null or 0 is allowed")
+    if faults:
+        raise ManifestError(
+            f"tokenizer {definition.name}: {path} cannot be used:"
+            f" {'; '.join(faults)}; mend the definition"
+        )
 
 
 def _batches(texts: Sequence[str]) -> Iterator[list[str]]:

@@ -5,8 +5,6 @@ ingest of what it lacks.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from functools import cached_property
-from pathlib import Path
 
 from mixtures.keys import KeyRange
 from mixtures.recipe.quality.steps import canonical_quality
@@ -17,6 +15,7 @@ from pipeline.build.sources.lacking import at_source, refuse_lacking
 from pipeline.build.sources.needs import Needs, ingest_units, other_tokens, refuse_unread
 from pipeline.build.sources.quarantine import refuse_bad_rows, report_rows
 from pipeline.build.sources.sources import raise_ceilings, set_first_ceilings, sources_of
+from pipeline.build.sources.tokenizing import Tokenizing
 from pipeline.build.workshop import Workshop
 from pipeline.inputs.build_source import BuildSource
 from pipeline.inputs.quality.quality import open_steps
@@ -28,14 +27,10 @@ from pipeline.stages.ingest import (
     Ingest,
     IngestPlan,
     IngestUnit,
-    PlannedTokenizer,
-    loaded_tokenizer,
 )
 from pipeline.stages.select import num_partitions
 from pipeline.store.records import is_done
 from pipeline.store.store import Group
-from pipeline.tokens.find import find_tokenizer
-from pipeline.tokens.tokenizer import Tokenizer
 
 
 class Readings:
@@ -53,6 +48,7 @@ class Readings:
         """
         self._shop, self._rule, near = shop, shop.request.rule, shop.recipe.near
         request = shop.request
+        self._tokenizing = Tokenizing(request)
         self._bands = band_rule(near) if near else None
         refuse_lacking(request.recipe, request.data)
         self.sources = sources_of(request.recipe, request.data)
@@ -103,9 +99,10 @@ class Readings:
             )
         self._open_quality(set(unread))
         request = self._shop.request
-        set_first_ceilings(
-            request.recipe, request.size, self._mine, self.inputs, self._rule, self._tokenizer
-        )
+        with self._tokenizing.counting() as count:
+            set_first_ceilings(
+                request.recipe, request.size, self._mine, self.inputs, self._rule, count
+            )
         for source in self._mine:
             source.ceiling = max(
                 source.ceiling, request.tokenized_to.get(source.name, source.ceiling)
@@ -115,22 +112,6 @@ class Readings:
         """Raise the ceilings of the sources that quotas want more of."""
         say(f"{', '.join(quotas.wanted)}: more is needed than was estimated; tokenizing further")
         raise_ceilings(self._mine, quotas, {name: found.tokens for name, found in eligible.items()})
-
-    @cached_property
-    def _tokenizer_path(self) -> Path:
-        """The tokenizer's file; looked for when something must be tokenized, since a mix from a
-        store that has all tokens needs none.
-        """
-        request = self._shop.request
-        named = request.tokenizer or request.recipe.tokenizer_file
-        return find_tokenizer(request.recipe.tokenizer, named)
-
-    def _tokenizer(self) -> Tokenizer:
-        return loaded_tokenizer(
-            self._tokenizer_path,
-            self._shop.request.recipe.tokenizer,
-            self._shop.recipe.special_tokens,
-        )
 
     def _needs(self, reading: str) -> Needs:
         """What must be known of the documents of a reading."""
@@ -194,20 +175,13 @@ class Readings:
         self._survey({unit.source for unit in units})
 
     def _plan(self, units: list[IngestUnit], *, tokenizes: bool) -> IngestPlan:
-        tokenizer = PlannedTokenizer(
-            path=self._tokenizer_path if tokenizes else None,
-            sha256=self._tokenizer().sha256 if tokenizes else None,
-            definition=self._shop.request.recipe.tokenizer,
-            special_tokens=self._shop.recipe.special_tokens,
-            folders=self._rule.folders,
-        )
         judges = self._shop.judges
         return IngestPlan(
             definitions={name: reading.definition for name, reading in self.inputs.items()},
             quality={
                 name: canonical_quality(reading.quality) for name, reading in self.inputs.items()
             },
-            tokenizer=tokenizer,
+            tokenizer=self._tokenizing.planned if tokenizes else self._tokenizing.unused,
             blocklists=judges.blocklists,
             benchmarks=judges.planned_benchmarks,
             near=self._bands.near if self._bands else None,
@@ -219,16 +193,16 @@ class Readings:
         """Say which engine tokenizes, if it is not the fast one, and what is read again only
         because another tokenizer has read it; and keep the tokenizer for those who read the mix.
         """
-        tokenizer = self._tokenizer()
-        keep_tokenizer(tokenizer.path, self._shop.request.recipe.tokenizer)
-        if tokenizer.fallback_reason:
-            say(f"tokenizing with {tokenizer.speed}")
+        definition, engine = self._shop.request.recipe.tokenizer, self._tokenizing.engine
+        keep_tokenizer(self._tokenizing.path, definition)
+        if engine.fallback_reason:
+            say(f"tokenizing with {engine.speed}")
         again = [unit for unit in units if unit.ranges and other_tokens(unit.folder, self._rule)]
         if again:
             size = report_size(sum(map(_size, again)))
             say(
                 f"{plural(len(again), 'group')} ({size} of input files) were tokenized"
-                f" by another tokenizer: they are read again for {tokenizer.definition.name};"
+                f" by another tokenizer: they are read again for {definition.name};"
                 " ledgers, annotations, scores and the other tokens stay"
             )
 

@@ -8,7 +8,7 @@ estimate is enough to choose one.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from mixtures.errors import RecipeError, SupplyError
 from mixtures.keys import ALL_KEYS, KEY_SPACE, KeyRange
@@ -19,11 +19,10 @@ from mixtures.stream.quotas import Quotas, Size, Supply, fitted_quotas
 from pipeline.build.sources.lacking import at_source
 from pipeline.inputs.build_source import BuildSource
 from pipeline.inputs.listing import DataFolders
-from pipeline.inputs.probe import ONE_FILE, take_probe
+from pipeline.inputs.probe import ONE_FILE, CountTokens, take_probe
 from pipeline.inputs.survey import SourceInputs
 from pipeline.store.rules import TokenRule
 from pipeline.store.store import RangeRecord
-from pipeline.tokens.tokenizer import Tokenizer
 
 
 def sources_of(recipe: LoadedRecipe, data: DataFolders) -> list[BuildSource]:
@@ -88,7 +87,7 @@ def set_first_ceilings(
     sources: list[BuildSource],
     inputs: Mapping[str, SourceInputs],
     rule: TokenRule,
-    tokenizer: Callable[[], Tokenizer],
+    count: CountTokens,
 ) -> None:
     """Choose how far to tokenize each source at first: as far as the store has it, else as far as a
     probe says.
@@ -97,7 +96,7 @@ def set_first_ceilings(
     filters, where something is.
 
     Args:
-        inputs: by reading. tokenizer: opened only if a source must be probed.
+        inputs: by reading. count: asked only if a source must be probed.
     """
     covered: dict[str, int] = {}
     estimated: dict[str, Supply] = {}
@@ -107,7 +106,7 @@ def set_first_ceilings(
         files = inputs[source.reading].files
         with at_source(recipe, source.name):
             probe = take_probe(source.definition, source.quality, files, ONE_FILE)
-        return probe.supply(tokenizer()).tokens * source.keys.width // KEY_SPACE
+        return probe.supply(count).tokens * source.keys.width // KEY_SPACE
 
     for source in sources:
         reading = inputs[source.reading]

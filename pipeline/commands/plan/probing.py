@@ -143,7 +143,10 @@ class _Probing:
 
     def _found(self, sample: Probe) -> _Found:
         """What a probe's sample tells."""
-        judged, tokenized = judge_sample(self.filters, sample), sample.tokenized(self.tokenizer)
+        judged, tokenized = (
+            judge_sample(self.filters, sample),
+            sample.tokenized(self.tokenizer.count),
+        )
         left = tokenized.left
         documents = SampledDocuments(
             tokenized.num_tokens[left].astype(np.int64), tokenized.weights[left], own_flags(judged)

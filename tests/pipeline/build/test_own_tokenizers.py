@@ -23,7 +23,6 @@ from mixtures.mix.claims import read_claims
 from mixtures.mix.indexed import open_indexed
 from mixtures.recipe.load import load_tokenizer_definition
 from pipeline.build.output.output import keep_tokenizer
-from pipeline.build.sources import readings
 from pipeline.stages import ingest
 from pipeline.tokens.engines import ENGINES, Fastokens
 from pipeline.tokens.find import find_tokenizer, kept_copy
@@ -212,8 +211,8 @@ def test_an_engine_that_differs_gives_way_to_the_reference_and_the_mix_is_the_sa
             return np.where(ids == 300, 301, ids), counts
 
     monkeypatch.setitem(ENGINES, "fastokens", Different)
-    for module in (ingest, readings):  # not what an earlier build of this process has loaded
-        monkeypatch.setattr(module, "loaded_tokenizer", Tokenizer)
+    # not what an earlier build of this process has loaded
+    monkeypatch.setattr(ingest, "loaded_tokenizer", Tokenizer)
     (tmp_path / "data").symlink_to(work.folder / "data")
     (tmp_path / "recipes").symlink_to(work.folder / "recipes")
     capsys.readouterr()

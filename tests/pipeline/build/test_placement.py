@@ -22,10 +22,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixtures.mix.manifest import Manifest
+from mixtures.recipe.load import load_tokenizer_definition
 from pipeline.build.sources import needs
+from pipeline.executors import pool
 from pipeline.inputs import survey
 from pipeline.inputs.readers.blank import is_blank
-from pipeline.stages import select
+from pipeline.stages import ingest, select
+from pipeline.tokens.find import likely_file
 from tests.pipeline.corpus import (
     LAYOUT,
     SUFFIXES,
@@ -86,6 +89,16 @@ def equal(
     assert built[1]["tokens.idx"] == reference[1]["tokens.idx"]
     assert built[1]["tokens.bin"] == reference[1]["tokens.bin"]
     assert built[0]["identity"] == reference[0]
+
+
+def test_a_builder_that_asks_a_worker_loads_no_tokenizer(tmp_path, monkeypatch):
+    for name, content in shards().items():
+        write_files(tmp_path / "data", name, content)
+    recipe = write_recipe(tmp_path / "recipes", {name: {"all": True} for name in TEXTS})
+    alone = make(recipe, tmp_path, tmp_path / "data", "alone", "other")
+    monkeypatch.setattr(pool, "_served", {likely_file(load_tokenizer_definition("sample"))})
+    monkeypatch.setattr(ingest, "loaded_tokenizer", lambda *_, **__: pytest.fail("it is loaded"))
+    assert make(recipe, tmp_path, tmp_path / "data", workers=2)["identity"] == alone["identity"]
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ import pytest
 from mixtures.errors import AnnealmixError, InputError
 from pipeline.executors import local, memory, pool
 from pipeline.executors.local import LocalExecutor
-from pipeline.executors.pool import run_tasks
+from pipeline.executors.pool import answering, run_tasks
 from pipeline.executors.stage import Plan, Stage, Unit, in_hand
 from pipeline.inputs.file import InputFile
 from pipeline.stages.ingest import Ingest, IngestPlan, IngestUnit
@@ -421,15 +421,15 @@ if __name__ == "__main__":
 
 
 def note_engine(folder: Path, rank: int) -> None:
-    """In a worker: whether an engine was there, and what it makes of a text."""
+    """In a worker: which engines were there, and what it makes of a text."""
     content = TOKENIZER.read_bytes()
-    shared = list(engines._preloaded) == [content]
+    shared = [key for key in engines._preloaded if key[1] == content]
     ids, _ = engines.open_engine("fastokens", content).encode(["what it is"], parse=False)
-    (folder / str(rank)).write_text(f"{shared} {ids.tolist()}")
+    (folder / str(rank)).write_text(f"{[name for name, _ in shared]} {ids.tolist()}")
 
 
 @pytest.mark.parametrize("damaged", [False, True])
-def test_workers_share_the_engine_that_their_server_has_loaded_and_none_of_a_damaged_file(
+def test_workers_share_the_engines_that_their_server_has_loaded_and_none_of_a_damaged_file(
     tmp_path, damaged
 ):
     file, script = tmp_path / "tokenizer.json", tmp_path / "script.py"
@@ -442,5 +442,37 @@ def test_workers_share_the_engine_that_their_server_has_loaded_and_none_of_a_dam
         timeout=120,
     )
     fresh, _ = engines.Fastokens(TOKENIZER.read_bytes()).encode(["what it is"], parse=False)
-    expected = f"{not damaged} {fresh.tolist()}"
+    expected = f"{[] if damaged else ['fastokens', 'tokenizers']} {fresh.tolist()}"
     assert {(tmp_path / rank).read_text() for rank in ("0", "1")} == {expected}
+
+
+def answer(caller: int, question: str) -> int:
+    """The process that answers; a worker may be asked to be killed or stopped meanwhile."""
+    if question in ERRORS:
+        raise ERRORS[question]
+    if question and os.getpid() != caller:
+        os.kill(os.getpid(), signal.Signals[question])
+    return os.getpid()
+
+
+def test_one_worker_answers_and_its_caller_when_it_is_killed(tmp_path, monkeypatch):
+    here, stopped = os.getpid(), list[int]()
+
+    def let_go_on(pid: int) -> None:
+        stopped.append(pid)
+        os.kill(pid, signal.SIGCONT)
+
+    with answering(partial(answer, here), tmp_path) as ask:
+        assert ask("") == here  # no server has what it needs
+    monkeypatch.setattr(pool, "_served", {tmp_path})
+    with answering(partial(answer, here), tmp_path, let_go_on) as ask:
+        worker = ask("")
+        assert worker != here
+        with pytest.raises(InputError, match="row 7"):
+            ask("input")
+        with pytest.raises(OSError, match="No space left"):
+            ask("disk")
+        assert ask("SIGSTOP") == worker
+        assert stopped == [worker]
+        assert ask("SIGKILL") == here
+        assert ask("") == here

@@ -41,7 +41,7 @@ def drawn(probe: Probe) -> tuple[list[str], int]:
 
 def test_what_is_read_whole_is_counted(source):
     definition, files, tokenizer = source
-    found = take_probe(definition, (), files, ProbeSize(files=(99, 99))).supply(tokenizer)
+    found = take_probe(definition, (), files, ProbeSize(files=(99, 99))).supply(tokenizer.count)
     true = len(tokenizer.encode(TEXTS)[0])
     assert (found.documents, found.low, found.tokens, found.high) == (len(TEXTS), true, true, true)
     assert found.text_bytes == sum(len(text.encode()) for text in TEXTS)
@@ -50,7 +50,7 @@ def test_what_is_read_whole_is_counted(source):
 def test_the_true_supply_lies_in_the_interval_of_a_small_sample(source):
     definition, files, tokenizer = source
     sample = take_probe(definition, (), files, ProbeSize(files=(6, 6), sample=(64, 20_000)))
-    found = sample.supply(tokenizer)
+    found = sample.supply(tokenizer.count)
     low, high = found.bounds
     assert len(sample.parts) == 6
     assert len(sample.drawn) < len(TEXTS) / 4
@@ -70,7 +70,7 @@ def left(texts: list[str]) -> list[str]:
 def test_what_quality_steps_leave_is_counted_exactly_where_all_of_it_is_judged(source):
     definition, files, tokenizer = source
     size = ProbeSize(files=(99, 99), stepped=(64, 1 << 30))
-    found = take_probe(definition, QUALITY, files, size).supply(tokenizer)
+    found = take_probe(definition, QUALITY, files, size).supply(tokenizer.count)
     texts = left(TEXTS)
     true = len(tokenizer.encode(texts)[0])
     assert 0 < len(texts) < len(TEXTS) / 2
@@ -92,7 +92,7 @@ def test_the_true_supply_after_quality_steps_lies_in_the_interval_nearly_as_ofte
         files = list_files(definition, folder / "data" / "a")
         size = ProbeSize(files=(6, 6), stepped=(64, 12_000))
         sample = take_probe(definition, QUALITY, files, size)
-        low, high = sample.supply(tokenizer).bounds
+        low, high = sample.supply(tokenizer.count).bounds
         hits += low <= len(tokenizer.encode(left(texts))[0]) <= high
         assert len(sample.drawn) < len(texts) / 4
     assert hits / seeds > 0.88
@@ -103,7 +103,7 @@ def test_the_order_of_the_files_does_not_matter(source):
     size = ProbeSize(files=(5, 5), sample=(64, 8_000))
     one, other = (take_probe(definition, (), order, size) for order in (files, files[::-1]))
     assert drawn(one) == drawn(other)
-    assert one.supply(tokenizer) == other.supply(tokenizer)
+    assert one.supply(tokenizer.count) == other.supply(tokenizer.count)
 
 
 def test_a_large_file_is_read_in_part_and_what_lags_behind_its_bytes_makes_no_error(tmp_path):
@@ -138,7 +138,7 @@ def test_the_true_supply_of_real_sources_lies_in_the_interval(shared, tmp_path, 
     files = list_files(definition, shared / "data" / name)
     low, high = (
         take_probe(definition, (), files, ProbeSize(files=(2, 2), sample=(64, 1 << 17)))
-        .supply(tokenizer)
+        .supply(tokenizer.count)
         .bounds
     )
     true = len(
