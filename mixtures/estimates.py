@@ -166,9 +166,8 @@ def estimate_supply(
         parts: of the files that were drawn, at least one. num_files, total_bytes: of all files.
     """
     read = sum(part.size for part in parts)
-    scale = (
-        total_bytes / read if read else 1.0
-    )  # files without a size (of the `datasets` library) are read whole
+    # files without a size (of the `datasets` library) are read whole
+    scale = total_bytes / read if read else 1.0
     text = scale * sum(part.text for part in parts)
     weighted = float((sample.weights * sample.chars).sum())
     if not weighted:

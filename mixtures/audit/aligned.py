@@ -114,9 +114,8 @@ class _Pair:
             return Check(name, False, "not checked", f"there is no document {positions[-1]:,}")
         begins, ends = starts[positions], starts[positions] + pair.sizes[positions]
         faults, different = [], 0
-        for low, one, two in _blocks(
-            [side.folder / TOKENS for side in (self.one, self.two)], dtype
-        ):
+        paths = [side.folder / TOKENS for side in (self.one, self.two)]
+        for low, one, two in _blocks(paths, dtype):
             if len(one) != len(two):
                 faults.append("one .bin has more tokens than the other")
             count = min(len(one), len(two))

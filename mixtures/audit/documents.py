@@ -34,10 +34,8 @@ class MixDocuments:
         self.folder = path.parent if path.name == MANIFEST else path
         self.claims = read_claims(self.folder)
         self.bare = not (self.folder / "documents.parquet").is_dir()
-        self.names = [
-            *(source.label for source in self.claims.sources),
-            "a source that is not listed",
-        ]  # the last for code -1
+        labels = [source.label for source in self.claims.sources]
+        self.names = [*labels, "a source that is not listed"]  # the last for code -1
         self.codes = {
             (source.name, source.copy_number): code
             for code, source in enumerate(self.claims.sources)
@@ -89,10 +87,8 @@ class MixDocuments:
     def _verified(self) -> tuple[str, dict[int, bytes], int]:
         if self.bare:
             return (
-                (
-                    f"{self.folder} has a manifest but no documents; key ranges prove nothing of"
-                    " copies in other sources"
-                ),
+                f"{self.folder} has a manifest but no documents; key ranges prove nothing of"
+                " copies in other sources",
                 {},
                 0,
             )

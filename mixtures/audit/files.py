@@ -17,11 +17,8 @@ from mixtures.mix.slots import MASK_FILE, SLOTS_FILE
 from mixtures.words import plural
 
 CARD = "README.md"  # the dataset card of a mix that is published
-OPTIONAL = (
-    "build.json",
-    CARD,
-    ".gitattributes",
-)  # how the mix was built, and what a hub adds: they say nothing of what it is
+# how the mix was built, and what a hub adds: they say nothing of what it is
+OPTIONAL = ("build.json", CARD, ".gitattributes")
 
 
 def tables_of(claims: Claims) -> tuple[str, ...]:

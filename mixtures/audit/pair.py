@@ -52,11 +52,8 @@ def audit_bare(
             str(prefix), prefix.name, "", (judge("idx", "not readable", faults), *others), 0, 0, 0
         )
     faults = pointer_faults(pair, one_sequence_each=False)
-    sequences, documents, tokens = (
-        len(pair.sizes),
-        max(len(pair.documents) - 1, 0),
-        len(pair.tokens),
-    )
+    sequences, tokens = len(pair.sizes), len(pair.tokens)
+    documents = max(len(pair.documents) - 1, 0)
     figure = (
         f"{plural(documents, 'document')} in {plural(sequences, 'sequence')}, {tokens:,} tokens of"
         f" {pair.tokens.dtype.name}"

@@ -168,10 +168,8 @@ class _Pass:
         self._lengths, self._first = [Lengths() for _ in range(count)], [0] * count
         self._positions: list[list[int]] = [[] for _ in range(count)]
         self._placed = np.zeros((count, POINTS + 1), np.int64)
-        self._lowest, self._highest = (
-            np.full((count, POINTS), np.inf),
-            np.full((count, POINTS), -np.inf),
-        )
+        self._lowest = np.full((count, POINTS), np.inf)
+        self._highest = -self._lowest
         self._measured = [0] * count
 
     def add(self, columns: Columns) -> None:
@@ -193,9 +191,8 @@ class _Pass:
         edges = np.flatnonzero(
             (self._edges > self._before.sum()) & (self._edges <= (ends[-1] if len(ends) else 0))
         )
-        reached = np.searchsorted(
-            ends, self._edges[edges]
-        )  # the document that each edge lies in, or ends
+        # the document that each edge lies in, or ends
+        reached = np.searchsorted(ends, self._edges[edges])
         stretch = np.minimum(np.searchsorted(self._edges, ends) - 1, POINTS - 1)
         for number in range(len(self._claims.sources)):
             of_strand = source == number

@@ -89,10 +89,7 @@ class AuditReport:
         """What is published, beside what was counted."""
         amounts = [
             Amount(
-                source.name,
-                self.corpora.get(source.name),
-                source.realised_tokens,
-                source.documents,
+                source.name, self.corpora.get(source.name), source.realised_tokens, source.documents
             )
             for source in self.sources
             if not source.insert

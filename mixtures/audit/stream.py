@@ -233,16 +233,11 @@ def check_stream(
         pointers: int64 [num_docs], byte offset of each document; None where the .idx cannot be
             trusted.
     """
-    dtype, eod_id, vocab_size = (
-        claims.layout.dtype,
-        claims.tokenizer.eod_id,
-        claims.tokenizer.vocab_size,
-    )
+    dtype, tokenizer = claims.layout.dtype, claims.tokenizer
     # pointers of whole tokens of another size: they say nothing of where documents end here
     if pointers is not None and len(pointers) and int(pointers[-1]) % dtype.itemsize:
         pointers = None
-    bos_id = claims.tokenizer.bos_id
-    names = NAMES if bos_id is None else (*NAMES, *BOS_NAMES)
+    names = NAMES if tokenizer.bos_id is None else (*NAMES, *BOS_NAMES)
     if not path.is_file():
         return [unread(name, f"{path}: no such file") for name in names], ChunkCount()
     try:
@@ -252,10 +247,10 @@ def check_stream(
             dtype,
             num_tokens,
             _chunk_tokens(claims, num_tokens),
-            eod_id,
-            vocab_size,
+            tokenizer.eod_id,
+            tokenizer.vocab_size,
             pointers,
-            bos_id,
+            tokenizer.bos_id,
         )
         counted = count_stream(stream, progress)
     except OSError as error:
@@ -266,7 +261,7 @@ def check_stream(
         _ends(claims, counted, pointers is not None),
         _eod(claims, counted),
         _ids(claims, counted),
-        *(begun if bos_id is not None else []),
+        *(begun if tokenizer.bos_id is not None else []),
     ], counted
 
 

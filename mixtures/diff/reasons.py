@@ -36,12 +36,8 @@ from mixtures.mix.claims import Claims, SourceClaim
 from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.recipe.near_request import NEAR
 
-NO_SOURCE, OUT_OF_RANGE, EXCLUDED, BEYOND = (
-    "source not in its recipe",
-    "out of key range",
-    "excluded",
-    "beyond quota",
-)
+NO_SOURCE, OUT_OF_RANGE = "source not in its recipe", "out of key range"
+EXCLUDED, BEYOND = "excluded", "beyond quota"
 NOT_READ = "not among the documents that it reads"
 FILLS = "fills a slot"
 """Of an aligned arm: it stands in the place of a document that the arm's filter removed."""

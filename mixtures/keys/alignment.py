@@ -50,7 +50,6 @@ def _stretches() -> re.Pattern[str]:
         begins = unicodedata.normalize("NFD", char)[0]
         return unicodedata.combining(begins) > 0 or begins in seconds
 
-    joining = "".join(
-        re.escape(char) for code in range(_PLANES) if joins(char := chr(code))
-    )  # no surrogate has a decomposition
+    # no surrogate has a decomposition
+    joining = "".join(re.escape(char) for code in range(_PLANES) if joins(char := chr(code)))
     return re.compile(f"(?s:.)[{joining}{_HANGUL_JOINING}]*")

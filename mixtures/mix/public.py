@@ -35,10 +35,8 @@ from mixtures.mix.manifest import Manifest, sealed
 from mixtures.mix.tables import root_hash
 
 SALT_BYTES = (16, 64)  # fewer could be guessed, more is no key of BLAKE2b
-_DIGEST, _SALT = (
-    b"annealmix public",
-    b"annealmix salt",
-)  # uses of one key that cannot be taken for each other
+# uses of one key that cannot be taken for each other
+_DIGEST, _SALT = b"annealmix public", b"annealmix salt"
 
 _KEYS = "order keys follow from digests, which are salted in a public mix"
 _ORIGIN = "a public mix does not say where its documents came from"

@@ -46,9 +46,8 @@ SLOTS = pa.schema(
 SLOTS_FILE = "slots.parquet"
 _MORE: Mapping[Fill, pa.Field] = {
     "approved": pa.field("repeat", pa.uint32()),  # times the donor stood already: 0 for unused ones
-    "rewrites": pa.field(
-        "rewrite", pa.bool_()
-    ),  # whether it is the rewrite of the removed document
+    # whether it is the rewrite of the removed document
+    "rewrites": pa.field("rewrite", pa.bool_()),
 }
 """A column behind those, of arms with a certain fill."""
 _ORIGIN = ("file", "row")

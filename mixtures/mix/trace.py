@@ -91,10 +91,8 @@ class TracedMix:
             raise RecipeError(
                 f"{folder}: a public mix, without files and rows; trace the mix that it was made of"
             )
-        self.total_documents, self.total_tokens = (
-            self.claims.total_documents,
-            self.claims.total_tokens,
-        )
+        self.total_documents = self.claims.total_documents
+        self.total_tokens = self.claims.total_tokens
 
     @cached_property
     def index(self) -> IndexedTokens:

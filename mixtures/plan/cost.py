@@ -23,9 +23,8 @@ LEDGER_BYTES_A_DOCUMENT = 32
 SELECT_BYTES_A_DOCUMENT = 48
 MIX_BYTES_A_DOCUMENT = 20 + 45  # .idx, and both tables
 WORKER_BYTES = 400_000_000  # a process with its libraries
-WORKER_BYTES_OF_TEXT = (
-    1_500_000_000  # with a segment of text, the keys of a near partition, or a slice
-)
+# with a segment of text, the keys of a near partition, or a slice
+WORKER_BYTES_OF_TEXT = 1_500_000_000
 SORTED_DOCUMENTS = 4_500_000  # of a partition of select, up to 64 partitions
 SORT_BYTES_A_DOCUMENT = 100
 SEAL_SECONDS = 1  # whatever the size: parts and chunks are hashed where they are written

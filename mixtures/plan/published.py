@@ -74,11 +74,7 @@ class Comparison:
 
 
 def comparisons(
-    amounts: Iterable[Amount],
-    sources: Mapping[str, _SourceFigures],
-    mix: _Figures,
-    *,
-    whole: bool,
+    amounts: Iterable[Amount], sources: Mapping[str, _SourceFigures], mix: _Figures, *, whole: bool
 ) -> tuple[Comparison, ...]:
     """What is published beside what a mix takes; empty if that is nothing.
 

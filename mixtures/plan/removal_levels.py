@@ -10,13 +10,7 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import cache
 
-from mixtures.plan.removals import (
-    OF_WHOLE,
-    PUBLISHED,
-    Removal,
-    published_removals,
-    rounded_share,
-)
+from mixtures.plan.removals import OF_WHOLE, PUBLISHED, Removal, published_removals, rounded_share
 from mixtures.recipe.filter_use import NOT_PUBLISHED
 from mixtures.recipe.load import list_recipes, load_recipe
 from mixtures.recipe.loaded import LoadedRecipe

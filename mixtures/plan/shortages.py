@@ -22,14 +22,7 @@ from mixtures.keys import key_bound
 from mixtures.plan.cost import TEXT_BYTES_A_TOKEN
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.source_request import Shortfall, SourceRequest
-from mixtures.stream.quotas import (
-    LargestFit,
-    Quotas,
-    Size,
-    Supply,
-    fitted_quotas,
-    largest_fit,
-)
+from mixtures.stream.quotas import LargestFit, Quotas, Size, Supply, fitted_quotas, largest_fit
 from mixtures.yaml.fields import plain_decimal
 
 EVERYTHING = 1 << 64  # tokens: more than any mix holds
@@ -194,9 +187,8 @@ def _remedies(demand: Demand, name: str, asked: Quotas) -> Iterator[Remedy]:
     """Remedies that work, and at last the one that always does."""
     before = demand.lacking("possible")
     missing = before.get(name, 0)
-    quotas = (
-        demand.fitted("possible")[0] if missing < EVERYTHING else asked
-    )  # it may be asked more there, for others that are short
+    # it may be asked more there, for others that are short
+    quotas = demand.fitted("possible")[0] if missing < EVERYTHING else asked
     for remedy, tried in _candidates(demand, name, quotas.resolved[name], missing):
         after = tried.lacking("possible")
         if name not in after and all(
@@ -338,9 +330,8 @@ def _wider(demand: Demand, name: str, quota: int) -> Iterator[tuple[Remedy, Dema
     available = demand.available(name, "possible")
     if supply is None or not available or high - low == 1:
         return
-    width = _rounded_up(
-        (high - low) * Decimal(quota + 1) / Decimal(available)
-    )  # keys are whole numbers: a token may lie at the edge
+    # keys are whole numbers: a token may lie at the edge
+    width = _rounded_up((high - low) * Decimal(quota + 1) / Decimal(available))
     floor, top = _free(demand.recipe, name)
     new_high = min(low + width, top)
     new_low = max(new_high - width, floor)

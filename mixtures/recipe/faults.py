@@ -144,10 +144,8 @@ def _refill_faults(parts: PartialRecipe) -> Iterator[tuple[Location, str]]:
         elif parts.sources[target].all:
             yield (
                 where,
-                (
-                    f"{target!r} is used whole (all), so it has nothing left to give; name a source"
-                    " with tokens or weight"
-                ),
+                f"{target!r} is used whole (all), so it has nothing left to give; name a source"
+                " with tokens or weight",
             )
 
 
@@ -198,12 +196,7 @@ def _circle_faults(parts: PartialRecipe) -> Iterator[tuple[Location, str]]:
         if target == name and len(path) > 1 and reported.isdisjoint(path):
             reported.update(path)
             yield (
-                (
-                    "sources",
-                    name,
-                    "shortfall",
-                    "refill",
-                ),
+                ("sources", name, "shortfall", "refill"),
                 f"refills go in a circle: {' -> '.join([*path, name])}; break it",
             )
 
@@ -224,11 +217,7 @@ def _budget_faults(parts: PartialRecipe) -> Iterator[tuple[Location, str]]:
         )
     if weighted and not parts.has_budget:
         yield (
-            (
-                "sources",
-                weighted[0],
-                "weight",
-            ),
+            ("sources", weighted[0], "weight"),
             "needs a budget to be a share of; add budget: {tokens: N}",
         )
     if budget is not None and fixed > budget:
@@ -241,10 +230,8 @@ def _budget_faults(parts: PartialRecipe) -> Iterator[tuple[Location, str]]:
     if weighted and fixed == budget:
         yield (
             ("budget",),
-            (
-                f"of {budget:,} tokens is taken by fixed quotas, nothing is left for"
-                f" {', '.join(weighted)}; raise it"
-            ),
+            f"of {budget:,} tokens is taken by fixed quotas, nothing is left for"
+            f" {', '.join(weighted)}; raise it",
         )
     elif whole and not weighted:
         message = (
@@ -255,10 +242,8 @@ def _budget_faults(parts: PartialRecipe) -> Iterator[tuple[Location, str]]:
     elif fixed < budget and not weighted:
         yield (
             ("budget",),
-            (
-                f"is {budget:,} tokens, but the sources ask {fixed:,} and none has a weight to take"
-                " the rest; make them equal"
-            ),
+            f"is {budget:,} tokens, but the sources ask {fixed:,} and none has a weight to take"
+            " the rest; make them equal",
         )
 
 
@@ -268,10 +253,7 @@ def _overlap_faults(parts: PartialRecipe) -> Iterator[tuple[Location, str]]:
             continue
         if one.keys.meets(other.keys):
             yield (
-                (
-                    "sources",
-                    second,
-                ),
+                ("sources", second),
                 f"shares keys with {first}, which uses {one.use!r} too; make their keys disjoint",
             )
 
@@ -285,10 +267,8 @@ def _filter_faults(given: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
             if given.get(key) == value:
                 yield (
                     (key,),
-                    (
-                        f"{value} says what becomes of documents that filters judge, and there are"
-                        " no filters; add some, or remove it"
-                    ),
+                    f"{value} says what becomes of documents that filters judge, and there are"
+                    " no filters; add some, or remove it",
                 )
     sources, inserts = (
         raw if isinstance(raw, Mapping) else {}
@@ -310,10 +290,8 @@ def _filter_faults(given: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
             if "budget" not in given:
                 yield (
                     (*where, "on_top"),
-                    (
-                        "is false, but there is no budget that it could be part of; add budget:"
-                        " {tokens: N}"
-                    ),
+                    "is false, but there is no budget that it could be part of; add budget:"
+                    " {tokens: N}",
                 )
             elif not any(
                 isinstance(source, Mapping) and "weight" in source for source in sources.values()

@@ -29,13 +29,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Discriminator,
-    Field,
-    Tag,
-)
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from mixtures.errors import RecipeError
 from mixtures.keys import DIGEST_BYTES, KEY_SPACE, key_bound

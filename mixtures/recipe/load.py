@@ -35,12 +35,7 @@ from mixtures.recipe.source_request import HUB_URL, SourceRequest, is_url, split
 from mixtures.recipe.tokenizer.definition import ShippedTokenizer, TokenizerDefinition
 from mixtures.recipe.tokenizer.request import TokenizerRequest, define
 from mixtures.recipe.tokenizer.request import request_of as tokenizer_request_of
-from mixtures.rules.benchmark import (
-    Benchmark,
-    LoadedBenchmark,
-    hashed_benchmark,
-    load_benchmark,
-)
+from mixtures.rules.benchmark import Benchmark, LoadedBenchmark, hashed_benchmark, load_benchmark
 from mixtures.rules.filter_definition import (
     FilterBundle,
     brought_filter,
@@ -64,14 +59,7 @@ from mixtures.yaml.disk import (
     without_links,
 )
 from mixtures.yaml.fields import LocalPath, Location, Reference, is_file_reference
-from mixtures.yaml.tree import (
-    check,
-    dotted,
-    load_yaml,
-    refuse,
-    scan_yaml,
-    validate,
-)
+from mixtures.yaml.tree import check, dotted, load_yaml, refuse, scan_yaml, validate
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")

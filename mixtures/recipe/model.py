@@ -21,15 +21,7 @@ from mixtures.recipe.heading import Heading
 from mixtures.recipe.near_request import NearField, near_faults
 from mixtures.recipe.source_request import SourceRequest
 from mixtures.recipe.tokenizer.request import TokenizerField
-from mixtures.yaml.fields import (
-    Described,
-    Exact,
-    LocalPath,
-    Location,
-    Name,
-    Positive,
-    Reference,
-)
+from mixtures.yaml.fields import Described, Exact, LocalPath, Location, Name, Positive, Reference
 
 
 class PublishedFigures(Described):

@@ -61,10 +61,7 @@ class NearRequest(Checked):
         rule, sources = given.get("rule"), given.get("sources")
         if isinstance(rule, Mapping) and "verify" in rule:
             yield (
-                (
-                    "rule",
-                    "verify",
-                ),
+                ("rule", "verify"),
                 "stands beside rule, not in it; write near: {rule: ..., verify: 0.8}",
             )
         names = list(sources) if isinstance(sources, list | tuple) else []
@@ -136,18 +133,11 @@ def near_faults(given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
     for index, name in enumerate(names):
         if isinstance(sources, Mapping) and isinstance(name, str) and name not in sources:
             yield (
-                (
-                    "near",
-                    "sources",
-                    index,
-                ),
+                ("near", "sources", index),
                 f"{name!r} is not a source of this recipe; {suggest(name, list(sources))}",
             )
     if near.get("excluded") in ("true", True) and not given.get("exclude"):
         yield (
-            (
-                "near",
-                "excluded",
-            ),
+            ("near", "excluded"),
             "is true, but the recipe excludes nothing; add exclude: [RECIPE], or remove it",
         )

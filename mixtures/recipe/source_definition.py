@@ -162,27 +162,21 @@ class SourceDefinition(Checked):
         if ("repo" in given) != ("revision" in given):
             yield (
                 (),
-                (
-                    "gives one of repo and revision; give both, or neither if the user brings the"
-                    " files"
-                ),
+                "gives one of repo and revision; give both, or neither if the user brings the"
+                " files",
             )
         if "repo" not in given:
             if by_library:
                 yield (
                     ("format",),
-                    (
-                        "datasets reads a repository; add repo and revision, or give the files' own"
-                        " format"
-                    ),
+                    "datasets reads a repository; add repo and revision, or give the files' own"
+                    " format",
                 )
         elif not by_library and not given.get("paths"):
             yield (
                 (),
-                (
-                    "paths is missing or empty; give at least one pattern of files below the"
-                    " repository's root"
-                ),
+                "paths is missing or empty; give at least one pattern of files below the"
+                " repository's root",
             )
         if ("adapter" in given) == ("text" in given):
             yield (

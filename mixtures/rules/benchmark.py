@@ -101,10 +101,8 @@ class ItemColumns(Checked):
         if "answer" in given and not given.get("choices"):
             yield (
                 ("answer",),
-                (
-                    "there are no choices that it could point into; name their column, or leave out"
-                    " answer"
-                ),
+                "there are no choices that it could point into; name their column, or leave out"
+                " answer",
             )
 
 
@@ -177,10 +175,8 @@ class Benchmark(Checked):
         if shortest > (ngram or NGRAM):
             yield (
                 ("shortest",),
-                (
-                    f"{shortest} is more than the n-gram's {ngram or NGRAM} words; it is for texts"
-                    " that are shorter than that"
-                ),
+                f"{shortest} is more than the n-gram's {ngram or NGRAM} words; it is for texts"
+                " that are shorter than that",
             )
 
     @property

@@ -185,10 +185,8 @@ class ClassifierPin(Checked):
             if name in ClassifierParameters.model_fields and name not in known:
                 yield (
                     ("parameters", name),
-                    (
-                        f"the kind {given['kind']} has no such parameter; it has"
-                        f" {', '.join(known) or 'none'}"
-                    ),
+                    f"the kind {given['kind']} has no such parameter; it has"
+                    f" {', '.join(known) or 'none'}",
                 )
 
     @property
@@ -237,10 +235,8 @@ class FilterDefinition(Checked):
         if missing := [word for word in ("true", "false") if word not in decided]:
             yield (
                 ("golden",),
-                (
-                    f"no text with flagged: {' and none with flagged: '.join(missing)}; give at"
-                    " least one of each"
-                ),
+                f"no text with flagged: {' and none with flagged: '.join(missing)}; give at"
+                " least one of each",
             )
 
     @property

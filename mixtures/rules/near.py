@@ -65,10 +65,8 @@ class NearRule(Checked):
         if bands * rows > MAX_HASHES:
             yield (
                 ("bands",),
-                (
-                    f"{bands:,} bands of {rows:,} rows are {bands * rows:,} hashes a shingle; at"
-                    f" most {MAX_HASHES:,}"
-                ),
+                f"{bands:,} bands of {rows:,} rows are {bands * rows:,} hashes a shingle; at"
+                f" most {MAX_HASHES:,}",
             )
         yield from threshold_faults(given.get("verify"))
 

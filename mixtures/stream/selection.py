@@ -89,8 +89,7 @@ class Run:
         """Rows of the partition that are among documents first .. last - 1 of the sequence."""
         before = self.first_document - self.first_row
         return slice(
-            max(first - before, self.first_row),
-            min(last - before, self.first_row + self.documents),
+            max(first - before, self.first_row), min(last - before, self.first_row + self.documents)
         )
 
 

@@ -47,9 +47,8 @@ import numpy.typing as npt
 from mixtures.trainers.epochs import megatron_samples, megatron_schedule, neox_epochs
 from mixtures.trainers.names import OrderName
 
-MAX_NUMBERED = (
-    1 << 31
-) - 1  # documents of all epochs together, which both trainers number in int32; and samples
+# documents of all epochs together, which both trainers number in int32; and samples
+MAX_NUMBERED = (1 << 31) - 1
 _BLOCK_SAMPLES = 1 << 15  # cut into spans at a time: 32 bytes of each span are held
 
 Int64s = npt.NDArray[np.int64]
@@ -118,9 +117,8 @@ class TrainerOrder:
         self.request = request
         self.epochs = request.epochs(num_tokens)
         self.samples = request.served(num_tokens)
-        samples = megatron_samples(
-            num_tokens, request.sequence, self.epochs
-        )  # the same for all three
+        # the same for all three
+        samples = megatron_samples(num_tokens, request.sequence, self.epochs)
         if max(self.epochs * len(sizes), samples) > MAX_NUMBERED:
             raise ValueError(
                 f"{self.epochs:,} epochs hold {self.epochs * len(sizes):,} documents and"

@@ -161,12 +161,8 @@ class _Builder:
             raise _RefusedError(
                 mark.line + 1 if mark else self._line, "", f"{reason}; not valid YAML"
             ) from None
-        except (
-            YAMLError,
-            ValueError,
-            IndexError,
-            RecursionError,
-        ) as error:  # an escape beyond Unicode is a ValueError of chr()
+        # an escape beyond Unicode is a ValueError of chr()
+        except (YAMLError, ValueError, IndexError, RecursionError) as error:
             raise _RefusedError(self._line, "", f"{error}; not valid YAML") from None
 
     def _next(self) -> Any:
@@ -237,10 +233,8 @@ class _Builder:
             self._fault(
                 place, f"a duplicate key, first on line {self.lines[place]}; keep one of them"
             )
-            first, self.lines = (
-                self.lines,
-                {},
-            )  # what stands under the second one is read for its faults and dropped
+            # what stands under the second one is read for its faults and dropped
+            first, self.lines = self.lines, {}
             self._value(self._next(), place)
             self.lines = first
         return value

@@ -46,10 +46,8 @@ def check_contamination(claims: Claims) -> Check:
     if sorted(claim.documents) != sorted(sources):
         faults.append(f"counts of {sorted(claim.documents)}, sources are {sorted(sources)}")
     for name in sources:
-        dropped, claimed = (
-            claims.removed.get(name, {}).get(CONTAMINATED, 0),
-            claim.documents.get(name, 0),
-        )
+        dropped = claims.removed.get(name, {}).get(CONTAMINATED, 0)
+        claimed = claim.documents.get(name, 0)
         if dropped != (claimed if claim.action == "drop" else 0):
             faults.append(
                 f"{name}: {dropped:,} rows removed as contaminated, the sets found {claimed:,}"

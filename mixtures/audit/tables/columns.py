@@ -152,11 +152,8 @@ class _Running:
         digest = digest_columns(np.ascontiguousarray(documents["digest"]))
         source = self._claims.strands_of(documents)
         num_tokens = documents["num_tokens"].astype(np.int64)
-        start, index, before = (
-            np.zeros_like(num_tokens),
-            np.zeros_like(num_tokens),
-            self._tokens.copy(),
-        )
+        start, index = np.zeros_like(num_tokens), np.zeros_like(num_tokens)
+        before = self._tokens.copy()
         for number in range(len(self._tokens)):
             of_strand = np.flatnonzero(source == number)
             ends = self._tokens[number] + np.cumsum(num_tokens[of_strand])

@@ -21,14 +21,7 @@ from mixtures.audit.report import Check, judge, unread
 from mixtures.errors import AuditFailed
 from mixtures.mix.claims import Claims
 from mixtures.mix.files import part_path
-from mixtures.mix.tables import (
-    DOCUMENTS,
-    PROVENANCE,
-    Columns,
-    from_arrow,
-    part_hash,
-    root_hash,
-)
+from mixtures.mix.tables import DOCUMENTS, PROVENANCE, Columns, from_arrow, part_hash, root_hash
 from mixtures.words import plural
 
 SCHEMAS = {"documents": DOCUMENTS, "provenance": PROVENANCE}

@@ -164,11 +164,8 @@ class StreamOrder:
         # the last one of the part before stands in front, so that neighbours over the edge compare
         source, lead = rows.source, 0
         if self._last is not None:
-            where, source, lead = (
-                np.append(self._last[0], where),
-                np.append(self._last[1], source),
-                1,
-            )
+            where, source = np.append(self._last[0], where), np.append(self._last[1], source)
+            lead = 1
         if len(where):
             self._last = (float(where[-1]), int(source[-1]))
         wrong = (where[1:] < where[:-1]) | ((where[1:] == where[:-1]) & (source[1:] < source[:-1]))

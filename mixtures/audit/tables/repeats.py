@@ -30,10 +30,7 @@ class Distinct:
     name = "duplicates"
 
     def __init__(
-        self,
-        claims: Claims,
-        reread: Callable[[npt.NDArray[np.uint64]], Uint64s],
-        inner: Uint64s,
+        self, claims: Claims, reread: Callable[[npt.NDArray[np.uint64]], Uint64s], inner: Uint64s
     ) -> None:
         """reread: gives the digests uint64 [num_found, 2] of documents with one of some
         keys, uint64 [num_keys] ascending. inner: digests of documents that no row has, since they

@@ -256,10 +256,8 @@ class Epochs(InTurn):
         """Compare documents with the first epoch's at `there`. of_source: int64 [num_docs],
         rows.
         """
-        digests, lengths = (
-            np.concatenate(self._digests[number]),
-            np.concatenate(self._lengths[number]),
-        )
+        digests = np.concatenate(self._digests[number])
+        lengths = np.concatenate(self._lengths[number])
         self._digests[number], self._lengths[number] = [digests], [lengths]
         source, expected = self._sources[number], lengths[there].astype(np.int64)
         if len(expected) < len(of_source):

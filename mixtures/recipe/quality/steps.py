@@ -39,9 +39,8 @@ from mixtures.recipe.quality.arguments import (
 from mixtures.yaml.fields import Checked, Location, Model, describe, plain_decimal
 from mixtures.yaml.tree import suggest
 
-QUALITY_FORMAT = (
-    1  # what the steps themselves do; raise it when the same arguments give other results
-)
+# what the steps themselves do; raise it when the same arguments give other results
+QUALITY_FORMAT = 1
 
 
 class OneStep(Checked):
@@ -68,10 +67,8 @@ class OneStep(Checked):
         if len(given) != 1:
             yield (
                 (),
-                (
-                    f"names {len(given)} steps; write one a list item, as NAME or as {{NAME:"
-                    " {ARGUMENT: VALUE}}"
-                ),
+                f"names {len(given)} steps; write one a list item, as NAME or as {{NAME:"
+                " {ARGUMENT: VALUE}}",
             )
 
     @property

@@ -78,10 +78,8 @@ class TokenizerDefinition(Checked):
         if "repo" not in given and "file" not in given:
             yield (
                 (),
-                (
-                    "gives neither repo nor file; say where the tokenizer is published, or which"
-                    " file is shipped"
-                ),
+                "gives neither repo nor file; say where the tokenizer is published, or which"
+                " file is shipped",
             )
         if ("repo" in given) != ("revision" in given):
             yield (), "gives one of repo and revision; they belong together"

@@ -183,10 +183,8 @@ def _read(content: bytes) -> Any:
         return json.loads(
             content.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_no_constant
         )
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+    # UnicodeDecodeError and JSONDecodeError are ValueErrors
+    except (ValueError, RecursionError) as error:
         raise _refused(f"not valid JSON ({error})") from error
 
 
@@ -241,9 +239,8 @@ def _inert(key: str, value: Any) -> bool:
 
 
 def _is_comment(merge: Any) -> bool:
-    return isinstance(merge, str) and merge.startswith(
-        "#version"
-    )  # the first line of a merges.txt, carried over by old converters
+    # the first line of a merges.txt, carried over by old converters
+    return isinstance(merge, str) and merge.startswith("#version")
 
 
 def _pair(merge: Any) -> list[str]:

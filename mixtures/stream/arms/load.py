@@ -13,14 +13,7 @@ from mixtures.recipe.load import FetchTokenizer, filter_of, load_recipe
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.references import References, file_beside
 from mixtures.rules.levels import LEVELS
-from mixtures.stream.arms.study import (
-    Filling,
-    LoadedStudy,
-    Study,
-    imitated,
-    names_file,
-    undosed,
-)
+from mixtures.stream.arms.study import Filling, LoadedStudy, Study, imitated, names_file, undosed
 from mixtures.yaml.disk import read_text, sha256_of, shown
 from mixtures.yaml.fields import Location, Reference, is_file_reference, plain_decimal
 from mixtures.yaml.tree import check, fault_at, refuse, scan_yaml, suggest
