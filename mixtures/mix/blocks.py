@@ -1,14 +1,14 @@
-"""The tables of a mix a block at a time: consecutive rows of a part, as numbers.
+"""The tables of a mix a block at a time: consecutive rows of a part, held against tokens.idx.
 
-Strings stay codes of a dictionary, so that a block takes some 37 bytes a document and a column
-costs no object a row.
+Texts are not spelled out (`mixtures.mix.tables.Texts`), so that a block takes some 37 bytes a
+document and a column costs no object a row.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mixtures.errors import ManifestError
+from mixtures.mix.files import part_path
+from mixtures.mix.tables import TABLES, Columns, Texts, from_arrow
 
 BLOCK_ROWS = 1 << 16
 """Documents of a block: a row group, as the tables are written, of which one document is found in
@@ -24,43 +26,72 @@ milliseconds.
 REPEATED = ("source", "file")
 """Columns whose texts repeat: written with a dictionary, and read as codes of it."""
 
-Strings = tuple[npt.NDArray[np.int32], list[str]]
-Column = npt.NDArray[Any] | Strings
+_UNREADABLE = (OSError, ValueError, KeyError, pa.ArrowException)
 
 
 @dataclass(frozen=True)
 class Block:
-    """What the tables alone say of consecutive documents; all arrays [num_docs].
-
-    source, file: int32 codes of a dictionary, and the dictionary. digest: bytes [num_docs * 16].
-    epoch, copy: uint16. cut: uint8, 0 or 1. row: uint64.
+    """What the tables alone say of consecutive documents, [num_docs] each; digest: bytes
+    [num_docs * 16].
     """
 
-    source: Strings
+    source: Texts
     digest: bytes
     epoch: npt.NDArray[np.uint16]
     copy: npt.NDArray[np.uint16]
-    cut: npt.NDArray[np.uint8]
-    file: Strings
+    cut: npt.NDArray[np.bool_]
+    file: Texts
     row: npt.NDArray[np.uint64]
 
     def values(self, at: int) -> tuple[str, str, int, int, bool, str, int]:
         """Source, digest in hex, epoch, copy, cut, file and row of one document."""
-        (sources, source_names), (files, file_names) = self.source, self.file
         return (
-            source_names[sources.item(at)],
+            self.source.names[self.source.codes.item(at)],
             self.digest[16 * at : 16 * at + 16].hex(),
             self.epoch.item(at),
             self.copy.item(at),
-            self.cut.item(at) == 1,
-            file_names[files.item(at)],
+            self.cut.item(at),
+            self.file.names[self.file.codes.item(at)],
             self.row.item(at),
         )
 
 
-def read_rows(
-    path: Path, schema: pa.Schema, first: int, count: int
-) -> tuple[dict[str, Column], int]:
+def read_block(folder: Path, part: int, row: int, expected: Columns) -> Block:
+    """Consecutive documents of a part, from a row of it on.
+
+    Args:
+        expected: what tokens.idx says of them: position, first_token and num_tokens, [num_docs]
+            each.
+
+    Raises:
+        ManifestError: a table cannot be read, lacks some of them, or says otherwise.
+    """
+    count, found, totals = len(expected["position"]), Columns(), list[int]()
+    other = f"`annealmix audit {folder}` says what else is off"
+    for table, schema in TABLES.items():
+        path = part_path(folder, table, part)
+        columns, rows = _read_rows(path, schema, row, count)
+        for name in [name for name in expected if name in columns]:
+            values = columns.pop(name)
+            if len(wrong := np.flatnonzero(values != expected[name][: len(values)])):
+                at = int(wrong[0])
+                raise ManifestError(
+                    f"{path}: row {row + at} says {name} {values[at]}, tokens.idx"
+                    f" {expected[name][at]}; {other}"
+                )
+        if rows < row + count:
+            raise _too_short(path, rows)
+        found |= columns
+        totals.append(rows)
+    if totals[0] != totals[1]:
+        raise ManifestError(
+            f"{path}: {totals[1]:,} rows, the documents of that part are {totals[0]:,}; it is of"
+            f" another mix, or damaged: {other}"
+        )
+    return Block(**{**found, "digest": found["digest"].tobytes()})
+
+
+def _read_rows(path: Path, schema: pa.Schema, first: int, count: int) -> tuple[Columns, int]:
     """Those of the rows first .. first + count - 1 that a part has, and how many it has in all.
 
     Only the row groups that hold them are read.
@@ -81,16 +112,30 @@ def read_rows(
                 groups.append(group)
             total = end
         if not groups:
-            raise too_short(path, total)
+            raise _too_short(path, total)
         table = file.read_row_groups(groups, use_threads=False).slice(first - begin, count)
         # a chunk of texts has a dictionary of its own
-        table = table.unify_dictionaries().combine_chunks()
-        return {name: _column(table.column(name).chunk(0)) for name in schema.names}, total
-    except (OSError, pa.ArrowException, KeyError) as error:
-        raise damaged(path, error) from None
+        return from_arrow(schema, table.unify_dictionaries(), spelled=False), total
+    except _UNREADABLE as error:
+        raise _damaged(path, error) from None
 
 
-def too_short(path: Path, num_rows: int) -> ManifestError:
+def batches(path: Path, table: str, columns: list[str]) -> Iterator[Columns]:
+    """Some columns of a part of a table, [num_rows] each, at most BLOCK_ROWS at a time.
+
+    Raises:
+        ManifestError: it cannot be read.
+    """
+    schema = pa.schema([TABLES[table].field(name) for name in columns])
+    try:
+        file = pq.ParquetFile(path, memory_map=True, read_dictionary=_repeated(schema))
+        for batch in file.iter_batches(batch_size=BLOCK_ROWS, columns=columns, use_threads=False):
+            yield from_arrow(schema, pa.Table.from_batches([batch]), spelled=False)
+    except _UNREADABLE as error:
+        raise _damaged(path, error) from None
+
+
+def _too_short(path: Path, num_rows: int) -> ManifestError:
     """The error of a part with fewer rows than documents start in its slice."""
     return ManifestError(
         f"{path}: ends before row {num_rows}, where tokens.idx has another document; build the mix"
@@ -98,20 +143,11 @@ def too_short(path: Path, num_rows: int) -> ManifestError:
     )
 
 
-def damaged(path: Path, error: Exception) -> ManifestError:
+def _damaged(path: Path, error: Exception) -> ManifestError:
     """The error of a part that cannot be read."""
     return ManifestError(
         f"{path}: cannot be read ({(str(error).splitlines() or [''])[0]}); build the mix again"
     )
-
-
-def numbers(array: pa.Array, dtype: npt.DTypeLike, width: int = 1) -> npt.NDArray[Any]:
-    """The buffer of a column without nulls, `width` numbers a row: pyarrow's own conversion would
-    import pandas. dtype [num_rows * width].
-    """
-    return np.frombuffer(array.buffers()[1], dtype)[
-        width * array.offset : width * (array.offset + len(array))
-    ]
 
 
 def num_rows(path: Path, schema: pa.Schema) -> int:
@@ -124,8 +160,13 @@ def num_rows(path: Path, schema: pa.Schema) -> int:
     """
     try:
         return int(_open(path, schema).metadata.num_rows)
-    except (OSError, pa.ArrowException, KeyError) as error:
-        raise damaged(path, error) from None
+    except _UNREADABLE as error:
+        raise _damaged(path, error) from None
+
+
+def _repeated(schema: pa.Schema) -> list[str]:
+    """Columns that are read as codes of a dictionary."""
+    return [name for name in REPEATED if name in schema.names]
 
 
 def _open(path: Path, schema: pa.Schema) -> pq.ParquetFile:
@@ -133,24 +174,10 @@ def _open(path: Path, schema: pa.Schema) -> pq.ParquetFile:
 
     schema: the columns that it must have, [num_rows] each.
     """
-    repeated = [name for name in REPEATED if name in schema.names]
+    repeated = _repeated(schema)
     file = pq.ParquetFile(path, memory_map=True, read_dictionary=repeated)
     codes = pa.dictionary(pa.int32(), pa.string())
     expected = [(one.name, codes if one.name in repeated else one.type) for one in schema]
     if file.schema_arrow != pa.schema(expected):
         raise pa.ArrowInvalid(f"its columns are not {', '.join(schema.names)} of their types")
     return file
-
-
-def _column(array: pa.Array) -> Column:
-    """A column without nulls: numbers, bits as uint8, codes and their texts; [num_rows]."""
-    if array.null_count:
-        raise pa.ArrowInvalid(f"a column has {array.null_count} nulls")
-    if pa.types.is_dictionary(array.type):
-        return numbers(array.indices, np.int32), array.dictionary.to_pylist()
-    if pa.types.is_boolean(array.type):
-        bits = np.unpackbits(np.frombuffer(array.buffers()[1], np.uint8), bitorder="little")
-        return bits[array.offset : array.offset + len(array)]
-    if pa.types.is_fixed_size_binary(array.type):
-        return numbers(array, np.uint8, array.type.byte_width)
-    return numbers(array, array.type.to_pandas_dtype())

@@ -16,39 +16,27 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mixtures.errors import AuditFailed, ManifestError, RecipeError
-from mixtures.mix.blocks import (
-    BLOCK_ROWS,
-    REPEATED,
-    Block,
-    damaged,
-    num_rows,
-    numbers,
-    read_rows,
-    too_short,
-)
+from mixtures.mix.blocks import BLOCK_ROWS, Block, batches, num_rows, read_block
 from mixtures.mix.claims import SourceClaim, read_claims
 from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.indexed import IndexedTokens, open_indexed
 from mixtures.mix.slots import Donor, MaskRuns, SlotReader
-from mixtures.mix.tables import TABLES
+from mixtures.mix.tables import TABLES, Columns
 
 DIGEST_DIGITS = (8, 32)
 """Hex digits that name a document: at least, and at most."""
-BATCH_ROWS = 1 << 16  # documents whose columns are compared at a time
 
 PositionValues = tuple[int, int, int, str, str, int, int, bool, str, int]
 
@@ -204,7 +192,7 @@ class TracedMix:
         paths: dict[str, list[Path]] = {table: [] for table in TABLES}
         for part, (first, last) in enumerate(pairwise(self.part_starts)):
             for table, schema in TABLES.items():
-                path = self._part(table, part)
+                path = part_path(self.folder, table, part)
                 if (rows := num_rows(path, schema)) != last - first:
                     raise ManifestError(
                         f"{path}: {rows:,} rows, tokens.idx has {last - first:,} documents there;"
@@ -230,36 +218,12 @@ class TracedMix:
         row = number * BLOCK_ROWS
         first = self.part_starts[part] + row
         last = min(first + BLOCK_ROWS, self.part_starts[part + 1])
-        tables = {
-            table: read_rows(self._part(table, part), schema, row, last - first)
-            for table, schema in TABLES.items()
-        }
-        expected: dict[str, npt.NDArray[Any]] = {
+        expected: Columns = {
             "position": np.arange(first, last),
             "first_token": self._pointers[first:last] // self._token_bytes,
             "num_tokens": self._sizes[first:last],
         }
-        for table, (columns, rows) in tables.items():
-            for name in [name for name in expected if name in columns]:
-                values = cast(npt.NDArray[Any], columns.pop(name))
-                if len(wrong := np.flatnonzero(values != expected[name][: len(values)])):
-                    at = int(wrong[0])
-                    raise ManifestError(
-                        f"{self._part(table, part)}: row {row + at} says {name} {values[at]},"
-                        f" tokens.idx {expected[name][at]}; `annealmix audit {self.folder}` says"
-                        " what else is off"
-                    )
-            if rows < row + last - first:
-                raise too_short(self._part(table, part), rows)
-        (documents, num_documents), (provenance, num_origins) = tables.values()
-        if num_documents != num_origins:
-            raise ManifestError(
-                f"{self._part('provenance', part)}: {num_origins:,} rows, the documents of that"
-                f" part are {num_documents:,}; it is of another mix, or damaged: `annealmix audit"
-                f" {self.folder}` says what else is off"
-            )
-        digest = cast(npt.NDArray[np.uint8], documents.pop("digest")).tobytes()
-        return Block(digest=digest, **documents, **provenance)  # type: ignore[arg-type]
+        return read_block(self.folder, part, row, expected)
 
     def places_of(self, prefix: str) -> list[Position]:
         """Every place of a document, in stream order; as `positions_of`."""
@@ -277,15 +241,10 @@ class TracedMix:
         # the first 4 bytes as the number that they are in memory, so that nothing is swapped
         head = np.frombuffer(bytes.fromhex(prefix[:8]), "<u4")[0]
 
-        def begins(batch: pa.RecordBatch) -> list[tuple[int, str]]:
-            """(row, digest in hex) of the rows [num_rows] whose digest begins with the
-            prefix.
-            """
-            raw = numbers(batch.column("digest"), "<u4", 4)  # four numbers a digest of 16 bytes
-            candidates = (
-                (row, raw[4 * row : 4 * row + 4].tobytes().hex())
-                for row in np.flatnonzero(raw[::4] == head).tolist()
-            )
+        def begins(columns: Columns) -> list[tuple[int, str]]:
+            """(row, digest in hex) of the rows whose digest begins with the prefix."""
+            rows = np.flatnonzero(columns["digest"].view("<u4")[:, 0] == head).tolist()
+            candidates = ((row, columns["digest"][row].tobytes().hex()) for row in rows)
             return [(row, digest) for row, digest in candidates if digest.startswith(prefix)]
 
         hits = self._search("documents", ["digest"], begins)
@@ -301,21 +260,14 @@ class TracedMix:
     def places_from(self, source: str, file: str, row: int) -> list[Position]:
         """Every place of the document that a source took from a row of a file."""
 
-        def is_of_row(batch: pa.RecordBatch) -> list[tuple[int, None]]:
-            """(row, nothing) of the rows [num_rows] that come from the file and row."""
-            files, rows = batch.column("file"), numbers(batch.column("row"), "<u8")
-            return [
-                (at, None)
-                for at in np.flatnonzero(rows == row).tolist()
-                if files[at].as_py() == file
-            ]
+        def is_of_row(columns: Columns) -> list[tuple[int, None]]:
+            """(row, nothing) of the rows that come from the file and row."""
+            files, rows = columns["file"], np.flatnonzero(columns["row"] == row).tolist()
+            return [(at, None) for at in rows if files.names[files.codes[at]] == file]
 
         hits = self._search("provenance", ["file", "row"], is_of_row)
-        return [
-            place
-            for place in self.documents([position for position, _ in hits])
-            if place.source == source
-        ]
+        places = self.documents([position for position, _ in hits])
+        return [place for place in places if place.source == source]
 
     def strands_and_epochs(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint16]]:
         """What each document belongs to: number of its strand in the manifest's `sources`, and
@@ -325,27 +277,16 @@ class TracedMix:
             ManifestError: it is of a strand that the manifest does not list, or the tables lack
                 documents.
         """
-        known_strands = {
-            (strand.name, strand.copy_number): number
-            for number, strand in enumerate(self.claims.sources)
-        }
 
-        def read(batch: pa.RecordBatch) -> list[tuple[int, tuple[Any, Any]]]:
+        def read(columns: Columns) -> list[tuple[int, tuple[Any, Any]]]:
             """(strand int32 [num_rows], epoch uint16 [num_rows]) of a batch, as one entry."""
-            source = batch.column("source")
-            # no strand has copy 2 or more: all of those become the column of `known` that is -1
-            copy = np.minimum(numbers(batch.column("copy"), "<u2"), 2)
-            known = [
-                [known_strands.get((name, copy), -1) for copy in (0, 1, 2)]
-                for name in source.dictionary.to_pylist()
-            ]
-            strands = np.array(known, np.int32)[numbers(source.indices, "<i4"), copy]
+            strands = self.claims.strands_of(columns).astype(np.int32)
             if (strands < 0).any():
                 raise ManifestError(
                     f"{self.folder}: its tables name a source that the manifest does not list;"
                     " build the mix again"
                 )
-            return [(0, (strands, numbers(batch.column("epoch"), "<u2")))]
+            return [(0, (strands, columns["epoch"]))]
 
         pieces = [
             piece for _, piece in self._search("documents", ["source", "copy", "epoch"], read)
@@ -416,27 +357,23 @@ class TracedMix:
         self,
         table: str,
         columns: list[str],
-        find: Callable[[pa.RecordBatch], list[tuple[int, _Found]]],
+        find: Callable[[Columns], list[tuple[int, _Found]]],
     ) -> list[tuple[int, _Found]]:
         """What `find` finds in the rows of every part, in stream order: (position, found) for each
         (row of the batch, found).
 
-        find: takes batches of columns [num_rows]; gives (row of the batch, what was
-        searched).
+        find: takes columns of a batch, [num_rows] each; gives (row of it, what was searched).
         """
 
         def search(part: int) -> list[tuple[int, _Found]]:
             position, hits = self._first_position(part * self._slice_tokens), []
-            for batch in _batches(self._part(table, part), columns):
+            for batch in batches(part_path(self.folder, table, part), table, columns):
                 hits += [(position + row, one) for row, one in find(batch)]
-                position += len(batch)
+                position += len(batch[columns[0]])
             return hits
 
         parts = range(-(-self.total_tokens // self._slice_tokens))
         return [one for hits in _side_by_side(search, parts) for one in hits]
-
-    def _part(self, table: str, number: int) -> Path:
-        return part_path(self.folder, table, number)
 
 
 _Item = TypeVar("_Item")
@@ -450,17 +387,3 @@ def _side_by_side(work: Callable[[_Item], _Found], items: Sequence[_Item]) -> li
         return [work(item) for item in items]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(work, items))
-
-
-def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """Some columns of a part, in its order; texts are not spelled out.
-
-    A column is [num_rows of the batch], at most BATCH_ROWS.
-    """
-    try:
-        file = pq.ParquetFile(
-            path, memory_map=True, read_dictionary=[name for name in REPEATED if name in columns]
-        )
-        yield from file.iter_batches(batch_size=BATCH_ROWS, columns=columns, use_threads=False)
-    except (OSError, pa.ArrowException, KeyError) as error:
-        raise damaged(path, error) from None
