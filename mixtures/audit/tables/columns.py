@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from mixtures.audit.report import Check, unread
 from mixtures.audit.tables.parts import PartReader
+from mixtures.audit.tables.slot_table import SlotTable
 from mixtures.keys import digest_columns, order_keys
 from mixtures.mix.claims import Claims
 from mixtures.mix.tables import Columns, Texts
@@ -88,6 +89,12 @@ class Rows:
         """How a message names a document."""
         return f"document {int(self.number[row]):,}"
 
+    def first(self, wrong: Int64s, what: str) -> list[str]:
+        """What is wrong, named by the first document of which it is; nothing if there is none.
+        wrong: int64 [num_wrong], rows.
+        """
+        return [f"{self.where(int(wrong[0]))} {what}"] if len(wrong) else []
+
     def take(self, rows: Int64s, others: Sequence[Rows] = ()) -> Rows:
         """Some of these documents and, behind them, those of others. rows: int64 [num_taken]."""
         columns = {
@@ -115,23 +122,10 @@ class DocumentCheck(Protocol):
         """The check, when all parts were seen."""
 
 
-class SlotLookup(Protocol):
-    """The slots of an aligned arm (`mixtures.audit.tables.slot_table.SlotTable`)."""
-
-    def at(self, position: Uint64s) -> Int64s:
-        """Index of those that are slots, -1 of others: int64 [num_docs]."""
-
-    def shortened(self, at: Int64s, num_tokens: Int64s) -> npt.NDArray[np.bool_]:
-        """Whether a document is shortened to fill its slot alone: bool [num_docs]."""
-
-    def repeated(self, at: Int64s) -> npt.NDArray[np.bool_]:
-        """Whether a slot's first donor stands elsewhere, too: bool [num_docs]."""
-
-
 class _Running:
     """What came before the next part: documents and tokens by source."""
 
-    def __init__(self, claims: Claims, slots: SlotLookup) -> None:
+    def __init__(self, claims: Claims, slots: SlotTable) -> None:
         self._claims, self._slots = claims, slots
         self._tokens = np.zeros(len(claims.sources), np.int64)
         self._documents = np.zeros(len(claims.sources), np.int64)
@@ -219,7 +213,7 @@ class InTurn:
 
 
 def walk(
-    reader: PartReader, claims: Claims, slots: SlotLookup, checks: Sequence[DocumentCheck]
+    reader: PartReader, claims: Claims, slots: SlotTable, checks: Sequence[DocumentCheck]
 ) -> list[Check]:
     """Give all documents to all checks. Parts after one that cannot be read are still hashed, but
     no check can judge them.

@@ -104,11 +104,8 @@ class Masked:
             begins = first + (self._claims.tokenizer.bos_id is not None)
             behind = first + num_tokens - 1  # its end is a target
             wrong = (start < begins) | (end > behind)
-        if wrong.any():
-            row, how = int(masked[np.argmax(wrong)]), "in part"
-            if self._mask.fill == "mask-terms":
-                how = "beyond its text"
-            self._faults.append(f"{rows.where(row)} is masked {how}")
+        how = "in part" if self._mask.fill == "mask" else "beyond its text"
+        self._faults += rows.first(masked[wrong], f"is masked {how}")
 
     def result(self) -> Check:
         if self._fault:

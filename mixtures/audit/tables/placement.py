@@ -5,7 +5,6 @@ evenly the sources are spread.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from mixtures.audit.report import Check, judge, unread
 from mixtures.audit.tables.columns import Rows
@@ -13,6 +12,8 @@ from mixtures.mix.claims import Claims
 from mixtures.mix.indexed import IndexedTokens
 from mixtures.stream.order import deviation, deviation_bound, positions
 from mixtures.words import plural
+
+_GAP = "does not begin where the one before it ends"
 
 
 class TableIndex:
@@ -31,31 +32,20 @@ class TableIndex:
         starts = self._tokens + np.cumsum(rows.num_tokens) - rows.num_tokens
         slices = rows.first_token // np.uint64(self._claims.layout.slice_tokens)
         positions_due = np.uint64(self._documents) + np.arange(len(rows), dtype=np.uint64)
-        self._note(rows, rows.position != positions_due, "has another position in its table")
-        self._note(
-            rows,
-            rows.first_token != starts.astype(np.uint64),
-            "does not begin where the one before it ends",
-        )
-        self._note(
-            rows,
-            slices != np.uint64(rows.part),
-            f"is in part {rows.part:,}, but begins in another slice",
-        )
-        self._note(rows, rows.source < 0, "is of a source that the manifest does not list")
-        if self._pair is not None:
-            sizes = np.asarray(
-                self._pair.sizes[self._documents : self._documents + len(rows)], np.int64
-            )
-            if len(sizes) == len(rows):
-                self._note(rows, sizes != rows.num_tokens, "has another length in the .idx")
+        sizes = rows.num_tokens
+        there = slice(self._documents, self._documents + len(rows))
+        if self._pair is not None and len(indexed := self._pair.sizes[there]) == len(rows):
+            sizes = indexed.astype(np.int64)
+        for wrong, what in (
+            (rows.position != positions_due, "has another position in its table"),
+            (rows.first_token != starts.astype(np.uint64), _GAP),
+            (slices != rows.part, f"is in part {rows.part:,}, but begins in another slice"),
+            (rows.source < 0, "is of a source that the manifest does not list"),
+            (sizes != rows.num_tokens, "has another length in the .idx"),
+        ):
+            self._faults += rows.first(np.flatnonzero(wrong), what)
         self._documents += len(rows)
         self._tokens += int(rows.num_tokens.sum())
-
-    def _note(self, rows: Rows, wrong: npt.NDArray[np.bool_], what: str) -> None:
-        """Note that documents are wrong. wrong: bool [num_docs]."""
-        if wrong.any():
-            self._faults.append(f"{rows.where(int(np.argmax(wrong)))} {what}")
 
     def result(self) -> Check:
         if self._pair is None:
@@ -169,9 +159,8 @@ class StreamOrder:
         if len(where):
             self._last = (float(where[-1]), int(source[-1]))
         wrong = (where[1:] < where[:-1]) | ((where[1:] == where[:-1]) & (source[1:] < source[:-1]))
-        if wrong.any():
-            row = int(np.argmax(wrong)) + 1 - lead
-            self._faults.append(f"{rows.where(row)} stands after one with a later midpoint")
+        later = np.flatnonzero(wrong) + 1 - lead
+        self._faults += rows.first(later, "stands after one with a later midpoint")
         self._documents += len(rows)
 
     def _add_with_gaps(self, rows: Rows) -> None:
@@ -189,12 +178,10 @@ class StreamOrder:
         # the latest of the earliest midpoints so far; before[i] is what stands before document i
         before = np.maximum.accumulate(np.append(self._latest, earliest))
         self._latest = float(before[-1])
-        wrong = latest < before[:-1]
-        if wrong.any():
-            self._faults.append(
-                f"{rows.where(int(np.argmax(wrong)))} stands after one with a later midpoint,"
-                " whatever was removed"
-            )
+        later = np.flatnonzero(latest < before[:-1])
+        self._faults += rows.first(
+            later, "stands after one with a later midpoint, whatever was removed"
+        )
         self._documents += len(rows)
 
     def result(self) -> Check:

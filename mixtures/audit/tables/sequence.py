@@ -100,14 +100,12 @@ class KeyOrder:
                     self._begun.add(number)
                 same_epoch &= ~begins[1 if last is None else 0 :]
             self._pairs += int(same_epoch.sum())
-            wrong = same_epoch & ~ascends
-            if wrong.any():
-                # wrong[i] is of i + 1; one less where the last one of the part before stands first
-                row = int(of_source[int(np.argmax(wrong)) + 1 - (len(epoch) - len(of_source))])
-                self._faults.append(
-                    f"{rows.where(row)} of {self._sources[number].label} does not follow the one"
-                    " before it in key order"
-                )
+            # wrong[i] is of i + 1; one less where the last one of the part before stands first
+            wrong = np.flatnonzero(same_epoch & ~ascends) + 1 - (len(epoch) - len(of_source))
+            self._faults += rows.first(
+                of_source[wrong],
+                f"of {self._sources[number].label} does not follow the one before it in key order",
+            )
 
     def result(self) -> Check:
         for number, last in self._last.items():
@@ -273,12 +271,8 @@ class Epochs(InTurn):
         )
         wrong = (rows.digest[of_source] != digests[there]).any(axis=1) | ~same_length
         self._repeated += len(of_source)
-        if wrong.any():
-            row = int(of_source[np.argmax(wrong)])
-            self._faults.append(
-                f"{rows.where(row)} of {source.label} is not the one of the first epoch at its"
-                " place"
-            )
+        what = f"of {source.label} is not the one of the first epoch at its place"
+        self._faults += rows.first(of_source[wrong], what)
 
     def result(self) -> Check:
         faults = list(self._faults)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,14 +48,9 @@ class SlotTable:
     first: Int64s = field(init=False)
     """Of each position that is a slot, its first row; [num_positions], as is what follows."""
     position: Uint64s = field(init=False)
-    whole: Int64s = field(init=False)
-    """Tokens of the slot, where the base does not cut its document."""
 
     def __post_init__(self) -> None:
-        position = self.columns["position"]
-        self.position, self.first = np.unique(position, return_index=True)
-        self.whole = self.columns["length"][self.first].astype(np.int64)
-        self._uneven = (self.columns["kind"][self.first] != KINDS[0]).astype(np.bool_)
+        self.position, self.first = np.unique(self.columns["position"], return_index=True)
 
     @classmethod
     def read(cls, folder: Path, claims: Claims, max_rows: int) -> SlotTable:
@@ -97,10 +93,9 @@ class SlotTable:
 
         at: int64 [num_docs], as `at` gives it; num_tokens: int64 [num_docs].
         """
-        found = np.zeros(len(at), np.bool_)
-        slots = np.flatnonzero(at >= 0)
-        found[slots] = self._uneven[at[slots]] & (self.whole[at[slots]] == num_tokens[slots])
-        return found
+        # tokens of the slot, where the base does not cut its document
+        whole: Bools = self._at_first(self.columns["length"], at) == num_tokens
+        return self._at_first(self._uneven, at) & whole
 
     @classmethod
     def proven(cls, folder: Path, claims: Claims) -> SlotTable:
@@ -129,20 +124,28 @@ class SlotTable:
         """Whether the first donor of a slot stands elsewhere, too: bool [num_docs]. at: int64
         [num_docs], as `at` gives it.
         """
-        found = np.zeros(len(at), np.bool_)
-        slots = np.flatnonzero(at >= 0)
-        found[slots] = self._again[self.first[at[slots]]]
-        return found
+        return self._at_first(self._again, at)
 
     def repeats(self, at: Int64s) -> Int64s:
         """Times that the first donor of a slot stood already: int64 [num_docs], 0 of others. at:
         int64 [num_docs], as `at` gives it.
         """
-        found = np.zeros(len(at), np.int64)
-        slots = np.flatnonzero(at >= 0)
-        if self.fill == "approved":
-            found[slots] = self.columns["repeat"][self.first[at[slots]]]
+        if self.fill != "approved":
+            return np.zeros(len(at), np.int64)
+        return self._at_first(self.columns["repeat"], at).astype(np.int64)
+
+    def _at_first(self, column: npt.NDArray[Any], at: Int64s) -> npt.NDArray[Any]:
+        """A column [num_rows] of the first donor of each slot, 0 of others: [num_docs]. at: int64
+        [num_docs], as `at` gives it.
+        """
+        found, slots = np.zeros(len(at), column.dtype), np.flatnonzero(at >= 0)
+        found[slots] = column[self.first[at[slots]]]
         return found
+
+    @cached_property
+    def _uneven(self) -> Bools:
+        """Whether a donor stands in a slot of another length than its own, bool [num_rows]."""
+        return np.asarray(self.columns["kind"] != KINDS[0], np.bool_)
 
     @cached_property
     def digests(self) -> Uint64s:

@@ -68,24 +68,18 @@ class Slots:
             (rows.source[slots] != number, "is of another source than its slot"),
             (rows.num_tokens[slots] != filled, "has other tokens than its slot's donors"),
         ):
-            self._note(rows, slots[wrong], what)
+            self._faults += rows.first(slots[wrong], what)
         if rows.file is not None:
             files = np.array(rows.files, object)[rows.file[slots]]
-            self._note(
-                rows,
-                slots[files != columns["file"][first]],
-                "comes from another file than its slot says",
-            )
+            strange = slots[files != columns["file"][first]]
+            self._faults += rows.first(strange, "comes from another file than its slot says")
         again = rows.own & self._repeats.holds(rows.digest)
         self._repeated = np.unique(np.concatenate([self._repeated, rows.digest[again]]), axis=0)
         for name, donors in self._arm.donors.items() if not self._claims.public else ():
             own = np.flatnonzero((at < 0) & (rows.source == self._numbers.get(name, -2)))
             behind = ~KeyRange(0, donors.key_range.low).mask(rows.order_key[own])
-            self._note(rows, own[behind], f"has a key of {name} that only donors may have")
-
-    def _note(self, rows: Rows, wrong: Int64s, what: str) -> None:
-        if len(wrong):
-            self._faults.append(f"{rows.where(int(wrong[0]))} {what}")
+            what = f"has a key of {name} that only donors may have"
+            self._faults += rows.first(own[behind], what)
 
     def result(self) -> Check:
         if self._table.fault:
@@ -132,7 +126,8 @@ class Slots:
                 yield f"{SLOTS_FILE}: one position has two values of {name}"
         kept, had = columns["num_tokens"].astype(np.int64), columns["donor_tokens"]
         last = np.append(~same, True)[:count]
-        whole = self._table.whole[self._table.at(columns["position"])]
+        # of the slot, where the base does not cut its document
+        whole = columns["length"][self._table.first[self._table.at(columns["position"])]]
         full = ends == whole
         alone = last & (columns["offset"] == 0)
         kind = np.where(~alone, KINDS[2], np.where(kept < had, KINDS[1], KINDS[0]))
