@@ -1,42 +1,26 @@
 """Whether mixes share a document: compared by digest over all sources, never by name or key range
 alone.
 
-The smaller mix is taken in blocks of 16M documents, each sorted; the parts of the other stream past
-it. Memory: some 800 MB for a full block, and 16 bytes for each shared document. Both tables are
-first held against the hashes of their own manifest, so that an edited table proves nothing.
+The smaller mix is taken in blocks of 8M documents; the parts of the other stream past each. Memory:
+some 800 MB for a full block, and 24 bytes for each shared document. Both tables are first held
+against the hashes of their own manifest, so that an edited table proves nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
-from mixtures.audit.documents import MixDocuments
+from mixtures.audit.documents import KEY, MixDocuments, by_digest
 from mixtures.audit.report import Check, judge, unread
 from mixtures.keys import KeyRange, digest_columns
 from mixtures.words import plural
 
-BLOCK_DOCUMENTS = 16_000_000
+if TYPE_CHECKING:
+    import polars as pl
 
-Uint64s = npt.NDArray[np.uint64]
-SharedCounts = dict[tuple[str, str], int]
-
-
-@dataclass(frozen=True)
-class Documents:
-    """Some documents of a mix. digest: uint64 [num_docs, 2]; source: int32 [num_docs], index into
-    the mix's sources.
-    """
-
-    digest: Uint64s
-    source: npt.NDArray[np.int32]
-
-    def __len__(self) -> int:
-        return len(self.digest)
+BLOCK_DOCUMENTS = 8_000_000
 
 
 def audit_against(folder: Path, others: list[Path]) -> list[Check]:
@@ -81,93 +65,59 @@ def _compare(this: MixDocuments, other: MixDocuments, label: str) -> list[Check]
     ]
 
 
-def _shared(this: MixDocuments, other: MixDocuments) -> SharedCounts:
+def _shared(this: MixDocuments, other: MixDocuments) -> dict[tuple[str, str], int]:
     """Different documents that two mixes share, by (source of mine, source of the other)."""
-    if this.claims.total_documents <= other.claims.total_documents:
-        counts = shared_documents(_parts(this), lambda: _parts(other))
-        return {
-            (this.names[here], other.names[there]): count for (here, there), count in counts.items()
-        }
-    counts = shared_documents(_parts(other), lambda: _parts(this))
+    turned = this.claims.total_documents > other.claims.total_documents
+    small, large = (other, this) if turned else (this, other)
+    counts = shared_documents(_parts(small), lambda: _parts(large))
     return {
-        (this.names[there], other.names[here]): count for (here, there), count in counts.items()
+        (this.names[pair[turned]], other.names[pair[not turned]]): count
+        for pair, count in counts.items()
     }
 
 
-def _parts(mix: MixDocuments) -> Iterator[Documents]:
+def _parts(mix: MixDocuments) -> Iterator[pl.DataFrame]:
     for columns in mix.coded_parts("digest"):
-        yield Documents(digest_columns(np.ascontiguousarray(columns["digest"])), columns["source"])
+        yield by_digest(digest_columns(columns["digest"]), source=columns["source"])
 
 
 def shared_documents(
-    small: Iterable[Documents],
-    large: Callable[[], Iterable[Documents]],
+    small: Iterable[pl.DataFrame],
+    large: Callable[[], Iterable[pl.DataFrame]],
     block_documents: int = BLOCK_DOCUMENTS,
 ) -> dict[tuple[int, int], int]:
     """Count the different documents that two mixes share, by (source of the small one, source of
     the large one).
 
     Args:
-        small: parts, read once. large: reads the parts again for each block of `block_documents`
-            documents of the small one.
+        small: parts, read once: columns high and low of the digest and source, [num_docs] each.
+        large: reads the parts again for each block of `block_documents` documents of the small one.
     """
-    shared: dict[tuple[int, int], list[Uint64s]] = {}
-    for block in _blocks(small, block_documents):
-        order = np.argsort(block.digest[:, 0], kind="stable")
-        block = Documents(block.digest[order], block.source[order])
-        for part in large():
-            for pair, digests in _matches(block, part):
-                shared.setdefault(pair, []).append(digests)
-    return {pair: _different(np.concatenate(digests)) for pair, digests in shared.items()}
+    import polars as pl
+
+    pairs = [
+        block.join(part, on=KEY, suffix="_large").unique()  # an epoch's copies count once
+        for block in _blocks(small, block_documents)
+        for part in large()
+    ]
+    if not pairs:
+        return {}
+    counts = pl.concat(pairs).unique().group_by("source", "source_large").len()
+    return {(here, there): count for here, there, count in counts.iter_rows()}
 
 
-def _different(digests: Uint64s) -> int:
-    """Number of different digests: an epoch's copies count once."""
-    ordered = digests[np.lexsort((digests[:, 1], digests[:, 0]))]
-    return 1 + int((ordered[1:] != ordered[:-1]).any(axis=1).sum())
-
-
-def _blocks(parts: Iterable[Documents], size: int) -> Iterator[Documents]:
+def _blocks(parts: Iterable[pl.DataFrame], size: int) -> Iterator[pl.DataFrame]:
     """Join parts until they hold at least `size` documents."""
-    held: list[Documents] = []
+    import polars as pl
+
+    held: list[pl.DataFrame] = []
     for part in parts:
         held.append(part)
         if sum(map(len, held)) >= size:
-            yield _joined(held)
+            yield pl.concat(held)
             held = []
     if held:
-        yield _joined(held)
-
-
-def _joined(parts: list[Documents]) -> Documents:
-    return Documents(
-        np.concatenate([part.digest for part in parts]),
-        np.concatenate([part.source for part in parts]),
-    )
-
-
-def _matches(block: Documents, part: Documents) -> Iterator[tuple[tuple[int, int], Uint64s]]:
-    """Digests that occur in both, by pair of sources. block: sorted by the first half of its
-    digests.
-    """
-    keys, wanted = block.digest[:, 0], part.digest[:, 0]
-    first, last = np.searchsorted(keys, wanted, "left"), np.searchsorted(keys, wanted, "right")
-    hits = last - first
-    # every (row of the block, row of the part) whose first halves agree; almost always these are
-    # the same documents. Row i of the part is repeated hits[i] times; beside it stand the rows
-    # first[i] .. last[i] - 1 of the block: a count from 0 within each repetition, plus first[i]
-    there = np.repeat(np.arange(len(part)), hits)
-    here = np.arange(len(there)) - np.repeat(np.cumsum(hits) - hits, hits) + np.repeat(first, hits)
-    same = block.digest[here, 1] == part.digest[there, 1]
-    here, there = here[same], there[same]
-    # both sources in one number, the first in the upper half; -1, a source that is not listed,
-    # survives in the lower half as an int32
-    pairs = (
-        block.source[here].astype(np.int64) << 32 | part.source[there].astype(np.int64) & 0xFFFFFFFF
-    )
-    for pair in np.unique(pairs).tolist():
-        rows = here[pairs == pair]
-        yield (int(block.source[rows[0]]), int(np.int64(pair).astype(np.int32))), block.digest[rows]
+        yield pl.concat(held)
 
 
 def _key_ranges(this: MixDocuments, other: MixDocuments, shared: int | None, label: str) -> Check:

@@ -187,7 +187,7 @@ class _Pair:
         for side, there in ((mine & ~theirs, two), (theirs & ~mine, one)):
             for source in np.unique(there["source"][side].astype(str)).tolist():
                 rows = there["digest"][side & (there["source"] == source)]
-                gone.setdefault(source, []).append(digest_columns(np.ascontiguousarray(rows)))
+                gone.setdefault(source, []).append(digest_columns(rows))
 
     def _named(self, rows: Columns, wrong: npt.NDArray[Any], what: str) -> Iterator[str]:
         """The first row that is wrong. wrong: bool [num_rows]."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,19 @@ from mixtures.mix.claims import read_claims
 from mixtures.mix.files import part_path
 from mixtures.mix.manifest import MANIFEST
 from mixtures.mix.tables import DOCUMENTS, Columns, part_hash, root_hash
+
+if TYPE_CHECKING:
+    import polars as pl
+
+KEY = ["high", "low"]
+"""The halves of a digest: `mixtures.keys.digest_columns`."""
+
+
+def by_digest(digest: npt.NDArray[np.uint64], **columns: npt.NDArray[Any]) -> pl.DataFrame:
+    """Documents with the columns of KEY. digest: uint64 [num_docs, 2]; columns: [num_docs]."""
+    import polars as pl
+
+    return pl.DataFrame({"high": digest[:, 0], "low": digest[:, 1], **columns})
 
 
 class MixDocuments:

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from mixtures.audit.documents import MixDocuments
+from mixtures.audit.documents import KEY, MixDocuments, by_digest
 from mixtures.audit.recipe import require_recipe
 from mixtures.audit.stream import Progress
 from mixtures.errors import ManifestError
@@ -33,8 +33,6 @@ from mixtures.mix.manifest import MANIFEST
 
 BLOCK_DOCUMENTS = 8_000_000
 
-KEY = ["high", "low"]
-"""The halves of a digest: `mixtures.keys.digest_columns`."""
 COLUMNS = ("num_tokens", "digest", "copy", "cut")
 
 Marks = npt.NDArray[np.bool_]
@@ -140,22 +138,14 @@ class Comparison:
         """
         frames, first = [], 0
         for columns in mix.coded_parts(*COLUMNS):
-            digest = digest_columns(np.ascontiguousarray(columns.pop("digest")))
+            digest = digest_columns(columns.pop("digest"))
             rows = (  # the top bits number the partition; a shift by all 64 is not defined
                 np.flatnonzero(digest[:, 0] >> np.uint64(64 - self.bits) == number)
                 if self.bits
                 else np.arange(len(digest))
             )
-            frames.append(
-                pl.DataFrame(
-                    {
-                        "high": digest[rows, 0],
-                        "low": digest[rows, 1],
-                        "position": rows + first,
-                        **{name: values[rows] for name, values in columns.items()},
-                    }
-                )
-            )
+            others = {name: values[rows] for name, values in columns.items()}
+            frames.append(by_digest(digest[rows], position=rows + first, **others))
             first += len(digest)
         return pl.concat(frames)
 
@@ -169,7 +159,7 @@ class Comparison:
         first = 0
         for columns in mix.parts("digest"):
             here = np.flatnonzero(marks[first : first + len(columns["digest"])])
-            yield here + first, digest_columns(np.ascontiguousarray(columns["digest"][here]))
+            yield here + first, digest_columns(columns["digest"][here])
             first += len(columns["digest"])
 
 

@@ -27,10 +27,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
-from mixtures.audit.documents import MixDocuments
-from mixtures.diff.compare import KEY
+from mixtures.audit.documents import KEY, MixDocuments, by_digest
 from mixtures.keys import order_key, order_keys
 from mixtures.mix.claims import Claims, SourceClaim
 from mixtures.recipe.decontaminate import CONTAMINATED
@@ -80,8 +78,8 @@ class WhyNot:
         reasons = np.full(len(digest), removed or UNKNOWN, object)
         if self.mix.claims.arm:
             slots = self.mix.slots  # a donor that the base has is there for other reasons, too
-            fills = _frame(slots.digests[~slots.of_base]).unique()
-            rows = _frame(digest).with_row_index("row").join(fills, on=KEY)["row"].to_numpy()
+            fills = by_digest(slots.digests[~slots.of_base]).unique()
+            rows = by_digest(digest).with_row_index("row").join(fills, on=KEY)["row"].to_numpy()
             reasons[rows] = FILLS
         return reasons
 
@@ -187,11 +185,6 @@ class WhyNot:
         ]
         one, two = ({key: item.get(key) for key in ("definition", "quality")} for item in asked)
         return one == two and self._reads_the_same(source.definition)
-
-
-def _frame(digest: npt.NDArray[np.uint64]) -> pl.DataFrame:
-    """Digests as columns to join by. digest: uint64 [num_docs, 2]."""
-    return pl.DataFrame({name: digest[:, half] for half, name in enumerate(KEY)})
 
 
 def _same_use(target: SourceClaim, source: SourceClaim) -> bool:

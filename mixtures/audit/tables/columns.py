@@ -143,7 +143,7 @@ class _Running:
 
     def rows(self, part: int, documents: Columns, provenance: Columns | None) -> Rows:
         """Columns of a part, [num_docs] each, with what came before each document."""
-        digest = digest_columns(np.ascontiguousarray(documents["digest"]))
+        digest = digest_columns(documents["digest"])
         source = self._claims.strands_of(documents)
         num_tokens = documents["num_tokens"].astype(np.int64)
         start, index = np.zeros_like(num_tokens), np.zeros_like(num_tokens)

@@ -150,7 +150,7 @@ class SlotTable:
     @cached_property
     def digests(self) -> Uint64s:
         """Of the donors, uint64 [num_rows, 2]."""
-        return digest_columns(np.ascontiguousarray(self.columns["digest"]))
+        return digest_columns(self.columns["digest"])
 
     @cached_property
     def of_base(self) -> Bools:

@@ -62,7 +62,7 @@ class Slots:
         number = np.array(
             [self._numbers.get(name, -2) for name in columns["source"][first].tolist()], np.int64
         )
-        digest = digest_columns(np.ascontiguousarray(columns["digest"][first]))
+        digest = digest_columns(columns["digest"][first])
         for wrong, what in (
             ((rows.digest[slots] != digest).any(axis=1), "is another than its slot says"),
             (rows.source[slots] != number, "is of another source than its slot"),

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from mixtures.audit.documents import MixDocuments
-from mixtures.diff.compare import KEY, Comparison, open_documents
+from mixtures.audit.documents import KEY, MixDocuments
+from mixtures.diff.compare import Comparison, open_documents
 from mixtures.diff.figures import OTHERWISE, SIDES, DiffFigures, Reasons
 from mixtures.diff.reasons import WhyNot
 from mixtures.diff.settings import Setting, differing_settings

@@ -9,12 +9,14 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mixtures.audit import Check, audit_against, audit_mix
-from mixtures.audit.against import Documents, shared_documents
+from mixtures.audit.against import shared_documents
+from mixtures.audit.documents import by_digest
 from mixtures.errors import ManifestError
 from mixtures.recipe.load import load_recipe
 from mixtures.stream.quotas import Size
@@ -30,11 +32,11 @@ DOCUMENTS = st.lists(
 )  # -1: a source that the manifest does not list
 
 
-def parts_of(documents: list[tuple[int, int, int]], size: int) -> list[Documents]:
+def parts_of(documents: list[tuple[int, int, int]], size: int) -> list[pl.DataFrame]:
     return [
-        Documents(
+        by_digest(
             np.array([item[:2] for item in documents[low : low + size]], np.uint64).reshape(-1, 2),
-            np.array([item[2] for item in documents[low : low + size]], np.int32),
+            source=np.array([item[2] for item in documents[low : low + size]], np.int32),
         )
         for low in range(0, len(documents), size)
     ]
