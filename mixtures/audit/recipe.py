@@ -5,8 +5,6 @@ A count that was edited together with every hash is seen here.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,15 +22,9 @@ from mixtures.recipe.source_definition import SourceDefinition
 from mixtures.recipe.source_request import SourceRequest
 from mixtures.stream.quotas import Supply, asked_quotas
 from mixtures.words import plural
+from mixtures.yaml.fields import json_digest
 
 _ASKED = ("tokens", "weight", "all", "reserve", "corpus", "keys", "shortfall", "quality")
-
-
-def recipe_digest(recipe: Mapping[str, object]) -> str:
-    """SHA-256 of a recipe's canonical JSON (`LoadedRecipe.digest`)."""
-    return hashlib.sha256(
-        json.dumps(recipe, sort_keys=True, separators=(",", ":")).encode("ascii")
-    ).hexdigest()
 
 
 def read_recipe(claims: Claims) -> Recipe:
@@ -171,7 +163,7 @@ class RecipeChecks:
 
     def _recipe(self, recipe: Recipe) -> Check:
         claims, canonical, faults = self.claims, self.claims.recipe, []
-        digest = recipe_digest(canonical)
+        digest = json_digest(canonical)
         if digest != claims.recipe_digest:
             faults.append(
                 f"the recipe has digest {digest}, the manifest says {claims.recipe_digest}"

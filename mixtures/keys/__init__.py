@@ -219,23 +219,25 @@ def content_digest(content: bytes) -> bytes:
     return blake2b(content, digest_size=DIGEST_BYTES).digest()
 
 
-def order_key(digest: bytes) -> int:
+def order_key(digest: bytes, salt: bytes = SALT) -> int:
     """Return the order key of a digest: 0 <= key < 2^64."""
-    return int.from_bytes(blake2b(digest, digest_size=8, key=SALT).digest(), "little")
+    return int.from_bytes(blake2b(digest, digest_size=8, key=salt).digest(), "little")
 
 
-def order_keys(digests: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Order keys of many digests.
+def order_keys(digests: npt.NDArray[np.uint64], salt: bytes = SALT) -> npt.NDArray[np.uint64]:
+    """Order keys of many digests: uint64 [num_docs].
 
     Args:
         digests: uint64 [num_docs, 2], the two halves as `digest_columns` makes them.
+        salt: another one makes keys that have nothing to do with these.
     """
     if len(digests) >= COMPILED_FROM:
         from mixtures.keys.kernel import keyed_hashes
 
-        return keyed_hashes(digests, SALT)
+        return keyed_hashes(digests, salt)
     raw = digests.astype(">u8").tobytes()
-    keys = [order_key(raw[at : at + DIGEST_BYTES]) for at in range(0, len(raw), DIGEST_BYTES)]
+    starts = range(0, len(raw), DIGEST_BYTES)
+    keys = [order_key(raw[at : at + DIGEST_BYTES], salt) for at in starts]
     return np.array(keys, np.uint64)
 
 

@@ -24,7 +24,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from hashlib import blake2b
 from typing import Annotated, Any
 
 import numpy as np
@@ -32,7 +31,7 @@ import numpy.typing as npt
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from mixtures.errors import RecipeError
-from mixtures.keys import DIGEST_BYTES, KEY_SPACE, key_bound
+from mixtures.keys import KEY_SPACE, key_bound, order_keys
 from mixtures.rules.filter_definition import (
     MAX_THRESHOLD,
     BlocklistPin,
@@ -66,7 +65,7 @@ PLACEBO = "placebo of "
 TOLERANCE = Decimal("0.02")
 PLACEBO_RULE = "2"
 """Of `mixtures.stream.placebo`; a change that can change any choice raises it."""
-_DOSE_SALT = b"annealmix-dose-1"
+DOSE_SALT = b"annealmix-dose-1"
 
 
 def _share(value: Decimal) -> Decimal:
@@ -295,30 +294,14 @@ class FilterUse:
         return TOLERANCE if self.request.tolerance is None else self.request.tolerance
 
 
-def dose_keys(digests: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Dose keys of documents: blake2b-64 of the digest under a salt of its own, so that a dose is
-    spread over all order keys.
-
-    Args:
-        digests: uint64 [num_docs, 2], as `mixtures.keys.digest_columns` makes them.
-
-    Returns:
-        uint64 [num_docs].
-    """
-    raw = digests.astype(">u8").tobytes()  # big-endian, as the digest's 16 bytes are
-    keys = [
-        blake2b(raw[at : at + DIGEST_BYTES], digest_size=8, key=_DOSE_SALT).digest()
-        for at in range(0, len(raw), DIGEST_BYTES)
-    ]
-    return np.frombuffer(b"".join(keys), "<u8").astype(np.uint64)
-
-
 def in_dose(digests: npt.NDArray[np.uint64], dose: int) -> npt.NDArray[np.bool_]:
-    """Which of the documents a dose takes: those whose dose key lies below it, bool [num_docs].
+    """Which of the documents a dose takes: those whose dose key, an order key under a salt of its
+    own that spreads a dose over all order keys, lies below it; bool [num_docs].
 
     Args:
-        digests: as of `dose_keys`. dose: a bound as `FilterUse.dose_bound`; 2^64 takes all.
+        digests: uint64 [num_docs, 2], as `mixtures.keys.digest_columns` makes them. dose: a bound
+            as `FilterUse.dose_bound`; 2^64 takes all.
     """
     if dose >= KEY_SPACE:  # the usual: no document is hashed
         return np.ones(len(digests), np.bool_)
-    return dose_keys(digests) < np.uint64(dose)
+    return order_keys(digests, DOSE_SALT) < np.uint64(dose)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -18,7 +17,7 @@ from mixtures.recipe.source_definition import SourceDefinition
 from mixtures.recipe.tokenizer.definition import TokenizerDefinition
 from mixtures.rules.benchmark import LoadedBenchmark
 from mixtures.rules.lock import LOCK_FORMAT, Lock, LockedTokenizer
-from mixtures.yaml.fields import plain_decimal as _plain_decimal
+from mixtures.yaml.fields import json_digest, plain_decimal
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,7 @@ class LoadedRecipe:
             "name": recipe.name,
             "tokenizer": self.tokenizer.canonical(),
             "special_tokens": recipe.special_tokens,
-            "max_quarantined": _plain_decimal(recipe.max_quarantined),
+            "max_quarantined": plain_decimal(recipe.max_quarantined),
             "exclude": [excluded[key] for key in sorted(excluded)],
             "sources": [
                 {
@@ -176,11 +175,8 @@ class LoadedRecipe:
 
     @property
     def digest(self) -> str:
-        """SHA-256, in hex, of `canonical()` as JSON in ASCII with sorted keys and no white
-        space.
-        """
-        text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode("ascii")).hexdigest()
+        """`json_digest` of `canonical()`."""
+        return json_digest(self.canonical())
 
     def _asked(self, name: str) -> dict[str, object]:
         request = self.recipe.sources[name]
@@ -193,13 +189,13 @@ class LoadedRecipe:
         if request.tokens is not None:
             amount = {"tokens": request.tokens}
         elif request.weight is not None:
-            amount = {"weight": _plain_decimal(request.weight)}
+            amount = {"weight": plain_decimal(request.weight)}
         return {**amount, "shortfall": rule or "error"}
 
     def _place(self, name: str) -> dict[str, object]:
         request = self.recipe.sources[name]
         place: dict[str, object] = {
-            "keys": [_plain_decimal(bound) for bound in request.keys],
+            "keys": [plain_decimal(bound) for bound in request.keys],
             "definition": self._definition(name),
         }
         return (

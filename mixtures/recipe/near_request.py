@@ -87,12 +87,7 @@ class NearRequest(Checked):
         rule = self.effective
         asked: dict[str, object] = {
             "identity": rule.identity(),
-            "rule": {
-                "unit": rule.unit,
-                "shingle": rule.shingle,
-                "bands": rule.bands,
-                "rows": rule.rows,
-            },
+            "rule": rule.model_dump(exclude={"verify"}),
             "sources": [name for name in sources if self.competes(name)],
             "excluded": str(self.excluded).lower(),
         }

@@ -40,8 +40,6 @@ exactly.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -64,6 +62,7 @@ from mixtures.yaml.fields import (
     Positive,
     Text,
     describe,
+    json_digest,
 )
 from mixtures.yaml.tree import load_yaml, suggest, validate
 
@@ -201,9 +200,7 @@ class Benchmark(Checked):
             "overlap": str(Fraction(self.overlap)),
             "shared": self.shared,
         }
-        return hashlib.sha256(
-            json.dumps(content, sort_keys=True, separators=(",", ":")).encode("ascii")
-        ).hexdigest()
+        return json_digest(content)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,6 @@ is made of them): what is found at their end is held to its pinned hash.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -62,6 +61,7 @@ from mixtures.yaml.fields import (
     Positive,
     Text,
     describe,
+    json_digest,
 )
 from mixtures.yaml.tree import load_yaml, suggest, validate
 
@@ -292,9 +292,7 @@ def filter_identity(
             classifier and dict(zip(("kind", "digest", "threshold"), classifier, strict=True))
         ),
     }
-    return hashlib.sha256(
-        json.dumps(content, sort_keys=True, separators=(",", ":")).encode("ascii")
-    ).hexdigest()
+    return json_digest(content)
 
 
 @dataclass(frozen=True)

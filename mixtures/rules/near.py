@@ -15,8 +15,6 @@ texts as they are, not folded, is at least that, in exact arithmetic.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from fractions import Fraction
@@ -28,7 +26,7 @@ import numpy.typing as npt
 
 from mixtures.keys import sort_order
 from mixtures.rules.near_text import REACH
-from mixtures.yaml.fields import Checked, Exact, Location, Positive, describe
+from mixtures.yaml.fields import Checked, Exact, Location, Positive, describe, json_digest
 
 RULE_FORMAT = 2
 """Number of the rule in this module and `mixtures.rules.near_text`; a change that can change any
@@ -95,20 +93,12 @@ class NearRule(Checked):
         """sha256 (hex) of what decides band keys: rules that differ only in `verify` share their
         signatures.
         """
-        return _hash(
-            {
-                "format": RULE_FORMAT,
-                "unit": self.unit,
-                "shingle": self.shingle,
-                "bands": self.bands,
-                "rows": self.rows,
-            }
-        )
+        return json_digest({"format": RULE_FORMAT, **self.model_dump(exclude={"verify"})})
 
     def identity(self) -> str:
         """sha256 (hex) of what decides clusters."""
         threshold = None if self.verify is None else str(Fraction(self.verify))
-        return _hash({"signature": self.signature_identity(), "verify": threshold})
+        return json_digest({"signature": self.signature_identity(), "verify": threshold})
 
     def accepts(self, shared: int, together: int) -> bool:
         """Whether a pair is linked.
@@ -140,12 +130,6 @@ def threshold_faults(verify: Any) -> Iterable[tuple[Location, str]]:
 def _whole(value: Any) -> int:
     text = str(value).replace("_", "")
     return int(text) if text.isascii() and text.isdigit() else 1
-
-
-def _hash(content: Any) -> str:
-    return hashlib.sha256(
-        json.dumps(content, sort_keys=True, separators=(",", ":")).encode("ascii")
-    ).hexdigest()
 
 
 PRESETS: Mapping[str, NearRule] = MappingProxyType(

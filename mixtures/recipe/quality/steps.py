@@ -14,8 +14,6 @@ and what it does, is in `pipeline.inputs.quality.quality`.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Annotated, Any
@@ -36,7 +34,7 @@ from mixtures.recipe.quality.arguments import (
     SymbolLinesRemover,
     UrlQuality,
 )
-from mixtures.yaml.fields import Checked, Location, Model, describe, plain_decimal
+from mixtures.yaml.fields import Checked, Location, Model, describe, json_digest, plain_decimal
 from mixtures.yaml.tree import suggest
 
 # what the steps themselves do; raise it when the same arguments give other results
@@ -136,5 +134,4 @@ def reading_name(definition: str, steps: Iterable[OneStep]) -> str:
     canonical = canonical_quality(steps)
     if not canonical:
         return definition
-    text = json.dumps([QUALITY_FORMAT, canonical], sort_keys=True, separators=(",", ":"))
-    return f"{definition}+{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    return f"{definition}+{json_digest([QUALITY_FORMAT, canonical])[:16]}"

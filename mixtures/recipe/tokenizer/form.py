@@ -26,7 +26,6 @@ tokenizer/serialization.rs, added_vocabulary.rs).
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections import Counter
@@ -36,6 +35,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from mixtures.errors import ManifestError
+from mixtures.yaml.fields import json_digest
 
 CANONICAL_FORMAT = "annealmix-tokenizer-1"
 
@@ -78,10 +78,8 @@ class Contents(NamedTuple):
     """`canonical_digest`."""
     model: str
     """Type of its model: BPE, Unigram, WordPiece, WordLevel."""
-    num_ids: int
-    """Ids that it has, those of added tokens included."""
     vocab_size: int
-    """One more than its largest id; above `num_ids` where its vocabulary has holes."""
+    """One more than its largest id."""
     added: tuple[AddedToken, ...]
     """By id."""
     dropout: bool
@@ -124,9 +122,8 @@ def contents(content: bytes) -> Contents:
     added = tuple(AddedToken(row[0], row[1], row[-1]) for row in form["added_tokens"])
     ids = set(_model_ids(model["vocab"])) | {token.id for token in added}
     return Contents(
-        digest=form_digest(form),
+        digest=json_digest(form),
         model=model["type"],
-        num_ids=len(ids),
         vocab_size=1 + max(ids, default=-1),
         added=added,
         dropout=bool(model.get("dropout")),
@@ -159,14 +156,6 @@ def _model_ids(vocab: Any) -> Iterable[int]:
     """
     by_id = all(isinstance(entry[0], int) for entry in vocab)
     return (entry[0] for entry in vocab) if by_id else range(len(vocab))
-
-
-def form_digest(form: Mapping[str, object]) -> str:
-    """SHA-256, in hex, of a canonical form that has been read already."""
-    text = json.dumps(
-        form, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
-    )
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def canonical_form(content: bytes) -> Mapping[str, Any]:

@@ -17,8 +17,6 @@ that fill `approved`, see `Approval`.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -43,6 +41,7 @@ from mixtures.yaml.fields import (
     Reference,
     Text,
     describe,
+    json_digest,
     plain_decimal,
 )
 
@@ -306,8 +305,7 @@ class LoadedStudy:
 
     def digest(self, arm: str) -> str:
         """As `LoadedRecipe.digest`, of an arm."""
-        text = json.dumps(self.canonical(arm), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode("ascii")).hexdigest()
+        return json_digest(self.canonical(arm))
 
 
 def _decides_by(use: FilterUse) -> DecidesBy:

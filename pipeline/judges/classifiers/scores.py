@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import InputError
+from mixtures.yaml.fields import json_digest
 
 MILLION = 1_000_000
 """Scores are probabilities in units of 1 / MILLION."""
@@ -39,16 +38,14 @@ def quantised(probabilities: npt.NDArray[np.float64], where: str) -> Scores:
 def classifier_digest(
     kind: str, rules: int, parameters: Mapping[str, int | str], files: Mapping[str, str]
 ) -> str:
-    """sha256 (hex) of the canonical JSON of what decides a score.
+    """sha256 (hex) of what decides a score (`json_digest`).
 
     Args:
         rules: number of the scoring rule in our code; a change that can change any score raises it.
         files: name -> sha256 (hex) of each file that is read.
     """
     content = {"kind": kind, "rules": rules, "parameters": dict(parameters), "files": dict(files)}
-    return hashlib.sha256(
-        json.dumps(content, sort_keys=True, separators=(",", ":")).encode("ascii")
-    ).hexdigest()
+    return json_digest(content)
 
 
 def require_words(texts: Sequence[str], where: str) -> None:

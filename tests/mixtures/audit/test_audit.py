@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from mixtures.audit import audit_bare, audit_mix
 from mixtures.audit import mix as audit_of_mixes
 from mixtures.audit.pair import pointer_faults, try_open
-from mixtures.audit.recipe import recipe_digest, require_recipe
+from mixtures.audit.recipe import require_recipe
 from mixtures.audit.stream import Stream, count_stream
 from mixtures.audit.tables import columns as table_columns
 from mixtures.audit.tables.parts import read_part
@@ -34,6 +34,7 @@ from mixtures.recipe.load import load_recipe
 from mixtures.stream.quotas import Size
 from mixtures.trainers.schedule import Schedule
 from mixtures.words import percent_text
+from mixtures.yaml.fields import json_digest
 from pipeline.build.build import build
 from pipeline.build.request import BuildRequest
 from pipeline.commands.audit import report as audit_report
@@ -695,7 +696,7 @@ def test_documents_in_the_part_of_another_slice_are_noticed(mix: Path) -> None:
 
 def parse_special_strings(mix: ForgedMix) -> None:
     mix.manifest["tokenizer"]["special_tokens"] = mix.manifest["recipe"]["special_tokens"] = "parse"
-    mix.manifest["recipe_digest"] = recipe_digest(mix.manifest["recipe"])
+    mix.manifest["recipe_digest"] = json_digest(mix.manifest["recipe"])
     inner_eod(mix)
 
 

@@ -5,11 +5,17 @@ from __future__ import annotations
 from fractions import Fraction
 from hashlib import blake2b
 
+import numpy as np
+import numpy.typing as npt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixtures.keys import digest_columns, order_key
-from mixtures.recipe.filter_use import dose_keys, in_dose
+from mixtures.keys import digest_columns, order_key, order_keys
+from mixtures.recipe.filter_use import DOSE_SALT, in_dose
+
+
+def dose_keys(columns: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    return order_keys(columns, DOSE_SALT)
 
 
 def digests(count: int) -> list[bytes]:

@@ -15,9 +15,9 @@ import pytest
 
 import recipes
 from mixtures.audit import audit_mix
-from mixtures.audit.recipe import recipe_digest
 from mixtures.mix import manifest as manifests
 from mixtures.mix.manifest import Manifest
+from mixtures.yaml.fields import json_digest
 from tests.faults.damage import swap_values
 from tests.mixtures.audit.forged_mix import forge_manifest, seal
 from tests.pipeline.command_line import run
@@ -119,7 +119,7 @@ def mix(work: Path, tmp_path: Path) -> Path:
 def test_a_crafted_recipe_breaks_no_command_and_passes_no_audit(work, mix, crafted):
     def change(manifest: Manifest) -> None:
         CRAFTED[crafted](manifest)
-        manifest["recipe_digest"] = recipe_digest(manifest["recipe"])
+        manifest["recipe_digest"] = json_digest(manifest["recipe"])
 
     forge_manifest(mix, change)
     for arguments in commands(work, mix):

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from mixtures.audit import audit_mix
-from mixtures.audit.recipe import recipe_digest
 from mixtures.mix.manifest import Manifest
+from mixtures.yaml.fields import json_digest
 from tests.mixtures.audit.forged_mix import forge_manifest
 from tests.pipeline.corpus import make, prose, sharded, write_files, write_recipe
 from tests.pipeline.planted import planted, write_filters
@@ -81,12 +81,12 @@ def other_level(manifest: Manifest) -> None:
     for counts in manifest["removed"].values():
         if "filter toy weak" in counts:
             counts[f"filter {label}"] = counts.pop("filter toy weak")
-    manifest["recipe_digest"] = recipe_digest(manifest["recipe"])
+    manifest["recipe_digest"] = json_digest(manifest["recipe"])
 
 
 def other_dose(manifest: Manifest) -> None:
     manifest["filters"][LIST]["fraction"] = manifest["recipe"]["filters"][LIST]["fraction"] = "0.5"
-    manifest["recipe_digest"] = recipe_digest(manifest["recipe"])
+    manifest["recipe_digest"] = json_digest(manifest["recipe"])
 
 
 def exchanged_removals(manifest: Manifest) -> None:
@@ -166,7 +166,7 @@ def test_filters_that_the_manifest_leaves_out_are_missed(mixes, tmp_path, remove
             for key, value in manifest["recipe"].items()
             if key not in ("filters", "removed")
         }
-        manifest["recipe_digest"] = recipe_digest(manifest["recipe"])
+        manifest["recipe_digest"] = json_digest(manifest["recipe"])
 
     assert "filters" in failures(mixes, removed, tmp_path / "left out", leave_out)
     assert "filters" in failures(mixes, removed, tmp_path / "not asked", ask_for_none)
@@ -175,6 +175,6 @@ def test_filters_that_the_manifest_leaves_out_are_missed(mixes, tmp_path, remove
 def test_gaps_that_removed_documents_must_have_left_are_missed(mixes, tmp_path):
     def claim_shrink(manifest: Manifest) -> None:
         manifest["recipe"]["removed"] = "shrink"
-        manifest["recipe_digest"] = recipe_digest(manifest["recipe"])
+        manifest["recipe_digest"] = json_digest(manifest["recipe"])
 
     assert "filters" in failures(mixes, "refill", tmp_path / "mix", claim_shrink)

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from mixtures.audit.recipe import recipe_digest
 from mixtures.keys import order_key
 from mixtures.stream.order import deviation, deviation_bound
+from mixtures.yaml.fields import json_digest
 from tests.mixtures.audit.forged_mix import Document, ForgedMix
 
 
@@ -92,7 +92,7 @@ def recount(mix: ForgedMix) -> None:
 
 def reseal_recipe(mix: ForgedMix) -> None:
     """Make the digest of the recipe that of what the manifest says of it."""
-    mix.manifest["recipe_digest"] = recipe_digest(mix.manifest["recipe"])
+    mix.manifest["recipe_digest"] = json_digest(mix.manifest["recipe"])
 
 
 def _asked(mix: ForgedMix, name: str) -> dict[str, Any]:

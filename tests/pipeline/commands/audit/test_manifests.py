@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from mixtures.audit.recipe import recipe_digest
 from mixtures.mix import manifest as manifests
 from mixtures.recipe.load import load_tokenizer_definition
+from mixtures.yaml.fields import json_digest
 from pipeline.tokens.find import find_tokenizer
 from tests.mixtures.audit.forged_mix import seal
 from tests.pipeline.command_line import fails, passes, run
@@ -47,7 +47,7 @@ def changed(manifest: dict[str, Any], path: tuple[str | int, ...], how: str) -> 
     else:
         place[path[-1]] = WRONG[how]
     if isinstance(whole.get("recipe"), dict):
-        whole["recipe_digest"] = recipe_digest(whole["recipe"])
+        whole["recipe_digest"] = json_digest(whole["recipe"])
     return whole
 
 
