@@ -144,16 +144,6 @@ def begins_combining(text: str) -> bool:
     )
 
 
-def fold_evaluation(text: str) -> str:
-    """The words by which items and documents are compared."""
-    return fold_characters(unmarked(text))
-
-
-def is_telling(words: list[str]) -> bool:
-    """Whether an n-gram of these words counts."""
-    return 2 * sum(map(is_word, words)) >= len(words)
-
-
 def is_word(word: str) -> bool:
     """Whether a folded word is more than a letter or a number."""
     return len(word) > 1 and not (word.isascii() and word.isdigit())

@@ -1,5 +1,5 @@
 """The text, shingles and band keys of near-duplicate search, as a rule, and what the kernels take
-of it: the folding of each code point, constants and permutations.
+of it: tables of code points, constants and permutations.
 
 1. Fold each code point by itself, so that no rule looks at a neighbour. Ignored characters vanish.
   What is no word character
@@ -28,8 +28,8 @@ of it: the folding of each code point, constants and permutations.
    expectation is equal by chance.
 
 Verification (`NearRule.verify`) compares texts as they are: white space is folded to single spaces
-and none at the ends, all else stands for itself (`plain_point`), so that case, accents, punctuation
-and ignored characters count. Tokens and shingles are as above; a text of fewer tokens than a
+and none at the ends, all else stands for itself, so that case, accents, punctuation and ignored
+characters count. Tokens and shingles are as above; a text of fewer tokens than a
 shingle has one shingle, of all of them.
 
 mix is the finalizer of splitmix64 (Steele, Lea and Flood 2014), which is one to one.
@@ -38,10 +38,7 @@ mix is the finalizer of splitmix64 (Steele, Lea and Flood 2014), which is one to
 from __future__ import annotations
 
 import unicodedata
-from functools import cache
 from hashlib import blake2b
-
-from mixtures.rules.word_characters import IGNORED_CHARACTERS, SUPERSCRIPT_DIGITS, WORD_CHARACTERS
 
 FNV_OFFSET = 0xCBF29CE484222325
 FNV_PRIME = 0x100000001B3
@@ -70,66 +67,9 @@ def stretches(table: str) -> list[tuple[int, int]]:
     return [(int(pair[0], 16), int(pair[-1], 16) + 1) for pair in ends]
 
 
-def code_points(table: str) -> frozenset[int]:
-    """The code points of such a table."""
-    return frozenset(point for first, end in stretches(table) for point in range(first, end))
-
-
-@cache
-def word_points() -> frozenset[int]:
-    """Code points that are folded: word characters but for superscript digits and ignored
-    characters.
-    """
-    return code_points(WORD_CHARACTERS) - code_points(SUPERSCRIPT_DIGITS) - ignored_points()
-
-
-@cache
-def ignored_points() -> frozenset[int]:
-    """Code points that vanish."""
-    return code_points(IGNORED_CHARACTERS)
-
-
-def fold_point(point: int) -> str:
-    """What a code point becomes: "" (it vanishes), or characters of which a space stands for a
-    separator.
-    """
-    if point in ignored_points():
-        return ""
-    if point not in word_points():
-        return " "
-    return _compared(decomposed(chr(point)))
-
-
 def decomposed(text: str) -> str:
     """NFKD of the case folding."""
     return unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
-
-
-def _compared(form: str) -> str:
-    """What of a decomposed code point is compared."""
-    kept = [ord(character) for character in form if not unicodedata.combining(character)]
-    return "".join(
-        chr(inner) if inner in word_points() else " "
-        for inner in kept
-        if inner not in ignored_points()
-    )
-
-
-@cache
-def white_points() -> frozenset[int]:
-    """Code points that separate words of a text that is compared as it is."""
-    return code_points(WHITE_SPACE)
-
-
-def plain_point(point: int) -> str:
-    """What a code point becomes in a text that is compared as it is."""
-    return " " if point in white_points() else chr(point)
-
-
-@cache
-def unspaced_points() -> frozenset[int]:
-    """Code points of scripts that are written without spaces between words."""
-    return code_points(UNSPACED)
 
 
 def permutation(number: int) -> tuple[int, int]:

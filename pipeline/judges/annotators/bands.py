@@ -97,7 +97,9 @@ def permutations(count: int) -> Permutations:
 
 @cache
 def fold_table() -> Folding:
-    """`fold_point` of all code points, of which all are decomposed at once."""
+    """What each code point becomes where texts are folded (`mixtures.rules.near_text`, 1); all are
+    decomposed at once.
+    """
     from pipeline.judges.annotators.band_kernels import MANY, SEPARATES, VANISHES
 
     table = np.full(_CODE_POINTS, SEPARATES, np.uint32)
@@ -142,7 +144,9 @@ def _points(text: str) -> U32:
 
 @cache
 def plain_table() -> Folding:
-    """`plain_point` of all code points. NUL stays, since no sign is looked for in ASCII."""
+    """What each becomes where texts are compared as they are. NUL stays, since no sign is looked
+    for in ASCII.
+    """
     from pipeline.judges.annotators.band_kernels import SEPARATES
 
     table = np.arange(_CODE_POINTS, dtype=np.uint32)

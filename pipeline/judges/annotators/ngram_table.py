@@ -29,7 +29,7 @@ BITS_A_KEY = 64  # of a bitmap: about one unknown key in BITS_A_KEY passes
 
 
 def evaluation_words(base: int = BASE) -> WordReader:
-    """Finds the words by which items and documents are compared, as `fold_evaluation` does."""
+    """Finds the words by which items and documents are compared."""
     return WordReader(fold_characters, begins_combining, unmarked_utf8, base)
 
 
@@ -86,7 +86,7 @@ class NgramTable:
 
         _refuse_names(sets)
         owners, texts = _texts(sets)
-        # as `fold_evaluation` leaves them, one space between two words and a NUL behind each text
+        # words as items have them, one space between two, and a NUL behind each text
         found = reader.read(Batch(texts)).buffer.tobytes().translate(FOLDS.tobytes()).split()
         content = b" ".join([b"", *found, b""])
         words = reader.words(np.frombuffer(bytearray(content), np.uint8))

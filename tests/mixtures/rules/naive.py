@@ -4,12 +4,14 @@ forms in `pipeline.judges.annotators` must equal.
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cache
 from itertools import groupby
 
 from mixtures.rules.benchmark import Benchmark, EvaluationSet, Match, needed
-from mixtures.rules.evaluation_text import fold_evaluation, is_telling
+from mixtures.rules.evaluation_text import fold_characters, is_word, unmarked
 from mixtures.rules.near import NearRule, Unit
 from mixtures.rules.near_text import (
     BASE,
@@ -18,14 +20,64 @@ from mixtures.rules.near_text import (
     MIX_FIRST,
     MIX_SECOND,
     REACH,
-    fold_point,
+    UNSPACED,
+    WHITE_SPACE,
+    decomposed,
     permutation,
-    plain_point,
-    unspaced_points,
+    stretches,
 )
 from mixtures.rules.terms import Mode, matches_naive
+from mixtures.rules.word_characters import IGNORED_CHARACTERS, SUPERSCRIPT_DIGITS, WORD_CHARACTERS
 
 MASK = (1 << 64) - 1
+
+
+@cache
+def points(table: str) -> frozenset[int]:
+    """The code points of a table."""
+    return frozenset(point for first, end in stretches(table) for point in range(first, end))
+
+
+@cache
+def word_points() -> frozenset[int]:
+    """Code points that are folded."""
+    return points(WORD_CHARACTERS) - points(SUPERSCRIPT_DIGITS) - points(IGNORED_CHARACTERS)
+
+
+def fold_point(point: int) -> str:
+    """What a code point becomes: "" (it vanishes), or characters of which a space stands for a
+    separator.
+    """
+    if point in points(IGNORED_CHARACTERS):
+        return ""
+    if point not in word_points():
+        return " "
+    kept = [ord(one) for one in decomposed(chr(point)) if not unicodedata.combining(one)]
+    return "".join(
+        chr(inner) if inner in word_points() else " "
+        for inner in kept
+        if inner not in points(IGNORED_CHARACTERS)
+    )
+
+
+def plain_point(point: int) -> str:
+    """What a code point becomes in a text that is compared as it is."""
+    return " " if point in points(WHITE_SPACE) else chr(point)
+
+
+def unspaced(character: str) -> bool:
+    """Whether a character is of a script that is written without spaces between words."""
+    return ord(character) in points(UNSPACED)
+
+
+def fold_evaluation(text: str) -> str:
+    """The words by which items and documents are compared."""
+    return fold_characters(unmarked(text))
+
+
+def is_telling(words: list[str]) -> bool:
+    """Whether an n-gram of these words counts."""
+    return 2 * sum(map(is_word, words)) >= len(words)
 
 
 def mix(value: int) -> int:
@@ -53,10 +105,10 @@ def words_of(text: str) -> list[str]:
     """The words of a text in which one space is between two."""
     words = []
     for spaced in text.split(" "):
-        for unspaced, run in groupby(spaced, lambda character: ord(character) in unspaced_points()):
+        for without, run in groupby(spaced, unspaced):
             stretch = "".join(run)
             words += (
-                [stretch[at : at + REACH] for at in range(len(stretch))] if unspaced else [stretch]
+                [stretch[at : at + REACH] for at in range(len(stretch))] if without else [stretch]
             )
     return words
 

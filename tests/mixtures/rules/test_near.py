@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mixtures.rules.near import PRESETS, NearRule, survivors
-from mixtures.rules.near_text import fold_point, permutation
+from mixtures.rules.near_text import permutation
 from tests.mixtures.rules.naive import (
     band_keys_naive,
     fold,
+    fold_point,
     shingle_hashes_naive,
     shingle_set_naive,
     shingle_texts,

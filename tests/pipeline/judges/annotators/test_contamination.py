@@ -21,13 +21,17 @@ from hypothesis import strategies as st
 
 from mixtures.errors import InputError, RecipeError
 from mixtures.rules.benchmark import Benchmark, EvaluationSet, Item, LoadedBenchmark, Match
-from mixtures.rules.evaluation_text import fold_evaluation
 from pipeline.judges.annotators import folding as word_folding
 from pipeline.judges.annotators.contamination import ContaminationIndex
 from pipeline.judges.annotators.evaluation_sets import read_benchmark
 from pipeline.judges.annotators.folding import BASE
 from pipeline.judges.annotators.ngram_table import Coverage
-from tests.mixtures.rules.naive import contamination_naive, item_ngrams, text_ngrams
+from tests.mixtures.rules.naive import (
+    contamination_naive,
+    fold_evaluation,
+    item_ngrams,
+    text_ngrams,
+)
 
 COLLIDING = 0  # as base: the hash of a run of words is that of its last word
 

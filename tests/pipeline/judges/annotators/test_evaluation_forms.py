@@ -11,9 +11,8 @@ from collections.abc import Callable
 import pytest
 
 from mixtures.errors import InputError
-from mixtures.rules.evaluation_text import fold_evaluation
 from pipeline.judges.annotators.contamination import ContaminationIndex
-from tests.mixtures.rules.naive import contamination_naive
+from tests.mixtures.rules.naive import contamination_naive, fold_evaluation
 from tests.pipeline.judges.annotators.test_contamination import evaluation
 
 ITEM = (

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mixtures.rules.evaluation_text import fold_evaluation
 from mixtures.rules.word_characters import fold_words
 from pipeline.judges.annotators.blocklist import term_words
 from pipeline.judges.annotators.folding import (
@@ -19,6 +18,7 @@ from pipeline.judges.annotators.folding import (
 )
 from pipeline.judges.annotators.kernel_arrays import BLANK, KEPT
 from pipeline.judges.annotators.ngram_table import evaluation_words
+from tests.mixtures.rules.naive import fold_evaluation
 
 DELICATE = (
     "aZ1 -éÉñß’–…™½²\u00a0\u00ad\u0301\u0338\u200b漢ﬁ\U0001f600\ud800\u304b\uff9e\u1100\u1161İſʼ\0"

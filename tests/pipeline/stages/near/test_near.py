@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.keys import digest_columns, order_keys, text_digest
 from mixtures.rules.near import PRESETS, NearRule
-from mixtures.rules.near_text import fold_point, unspaced_points
 from pipeline.judges.annotators.bands import fold_table, shingle_sets, signatures
 from pipeline.judges.annotators.folding import Batch
 from pipeline.judges.annotators.kernel_arrays import POINTS_A_BYTE
@@ -47,7 +46,13 @@ from pipeline.stages.near.edges import (
     write_bands,
     write_edges,
 )
-from tests.mixtures.rules.naive import band_keys_naive, fold, shingle_set_naive
+from tests.mixtures.rules.naive import (
+    band_keys_naive,
+    fold,
+    fold_point,
+    shingle_set_naive,
+    unspaced,
+)
 
 WORDS, CHARACTERS = PRESETS["words"], PRESETS["characters"]
 SHORT = NearRule(unit="words", shingle=2, bands=3, rows=2)
@@ -103,8 +108,7 @@ def test_signatures_are_those_of_the_naive_rule(rule, texts, repeats):
     assert made.exempt.tolist() == [keys is None for keys in naive]
     assert made.bands.tolist() == [keys or [0] * rule.bands for keys in naive]
     assert made.points.tolist() == [
-        [len(fold(text)), sum(ord(letter) in unspaced_points() for letter in fold(text))]
-        for text in texts
+        [len(fold(text)), sum(unspaced(letter) for letter in fold(text))] for text in texts
     ]
     hashes = [sorted(shingle_set_naive(text, rule.unit, rule.shingle)) for text in texts]
     assert [found.tolist() for found in shingle_sets(texts, rule)] == hashes
