@@ -63,6 +63,7 @@ from mixtures.yaml.fields import (
     Text,
     describe,
     json_digest,
+    whole,
 )
 from mixtures.yaml.tree import load_yaml, suggest, validate
 
@@ -167,14 +168,11 @@ class Benchmark(Checked):
     @classmethod
     def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
         """A text that is long enough for an n-gram is not too short to be looked for."""
-        stated = [str(given.get(key, "")).replace("_", "") for key in ("ngram", "shortest")]
-        ngram, shortest = (
-            int(value) if value.isascii() and value.isdigit() else 0 for value in stated
-        )
-        if shortest > (ngram or NGRAM):
+        shortest, ngram = whole(given.get("shortest"), 0), whole(given.get("ngram"), 0) or NGRAM
+        if shortest > ngram:
             yield (
                 ("shortest",),
-                f"{shortest} is more than the n-gram's {ngram or NGRAM} words; it is for texts"
+                f"{shortest} is more than the n-gram's {ngram} words; it is for texts"
                 " that are shorter than that",
             )
 

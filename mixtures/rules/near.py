@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from mixtures.keys import sort_order
 from mixtures.rules.near_text import REACH
-from mixtures.yaml.fields import Checked, Exact, Location, Positive, describe, json_digest
+from mixtures.yaml.fields import Checked, Exact, Location, Positive, describe, json_digest, whole
 
 RULE_FORMAT = 2
 """Number of the rule in this module and `mixtures.rules.near_text`; a change that can change any
@@ -57,7 +57,7 @@ class NearRule(Checked):
     @classmethod
     def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
         """Numbers that the kernel could not hold, and a threshold that is none."""
-        shingle, bands, rows = (_whole(given.get(name)) for name in ("shingle", "bands", "rows"))
+        shingle, bands, rows = (whole(given.get(name), 1) for name in ("shingle", "bands", "rows"))
         if shingle > MAX_SHINGLE:
             yield ("shingle",), f"{shingle:,} is too long a shingle; at most {MAX_SHINGLE:,}"
         if bands * rows > MAX_HASHES:
@@ -125,11 +125,6 @@ def threshold_faults(verify: Any) -> Iterable[tuple[Location, str]]:
             ("verify",),
             f"{describe(verify)} is not a Jaccard similarity; above 0, at most 1, such as 0.8",
         )
-
-
-def _whole(value: Any) -> int:
-    text = str(value).replace("_", "")
-    return int(text) if text.isascii() and text.isdigit() else 1
 
 
 PRESETS: Mapping[str, NearRule] = MappingProxyType(

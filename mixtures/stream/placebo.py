@@ -38,8 +38,8 @@ LengthCounts = Mapping[int, int]
 CLASSES_AN_OCTAVE = 4
 
 
-class Candidates:
-    """The candidates of one source that are left, by length."""
+class LengthPool:
+    """Documents that are taken, and those that are left, by length."""
 
     def __init__(self, documents: LengthCounts) -> None:
         self._lengths = sorted(length for length, count in documents.items() if count)
@@ -48,6 +48,32 @@ class Candidates:
         # `_down` is shifted by one, so that 0 is "nowhere".
         self._up = list(range(len(self._lengths) + 1))
         self._down = list(range(len(self._lengths) + 1))
+
+    def _use(self, at: int, count: int) -> None:
+        """Take some of the length of an index, of which there are enough."""
+        self._left[at] -= count
+        assert self._left[at] >= 0, "more documents of a length than there are"
+        if not self._left[at]:
+            self._up[at], self._down[at + 1] = at + 1, at
+
+    def _above(self, at: int) -> int:
+        """Index of the first length from an index on of which some are left; one past the last
+        where there is none.
+        """
+        return _root(self._up, at)
+
+    def _below(self, at: int) -> int:
+        """Index of the last length before an index of which some are left; -1 where there is
+        none.
+        """
+        return _root(self._down, at) - 1
+
+
+class Candidates(LengthPool):
+    """The candidates of one source."""
+
+    def __init__(self, documents: LengthCounts) -> None:
+        super().__init__(documents)
         self.taken: dict[int, int] = {}
 
     def match(self, documents: LengthCounts, owed: int = 0) -> tuple[dict[int, int], int]:
@@ -74,26 +100,23 @@ class Candidates:
         return unmatched, owed
 
     def _take(self, at: int, count: int) -> int:
-        taken = min(count, self._left[at])
-        self._left[at] -= taken
-        self.taken[self._lengths[at]] = self.taken.get(self._lengths[at], 0) + taken
-        if not self._left[at]:
-            self._up[at], self._down[at + 1] = at + 1, at
+        taken, length = min(count, self._left[at]), self._lengths[at]
+        self._use(at, taken)
+        self.taken[length] = self.taken.get(length, 0) + taken
         return taken
 
     def _nearest(self, target: int, low: int, high: int) -> int | None:
         """Index of the length nearest to `target` from `low` to `high` of which some are left."""
         at = bisect_left(self._lengths, target)
-        above, below = root(self._up, at), root(self._down, at) - 1
         found = [
             index
-            for index in (below, above)
+            for index in (self._below(at), self._above(at))
             if 0 <= index < len(self._lengths) and low <= self._lengths[index] <= high
         ]
         return min(found, key=lambda index: abs(self._lengths[index] - target), default=None)
 
 
-def root(parents: list[int], at: int) -> int:
+def _root(parents: list[int], at: int) -> int:
     """Follow parents to one that is its own, and shorten the way for the next."""
     top = at
     while parents[top] != top:

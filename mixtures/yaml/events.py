@@ -191,19 +191,21 @@ class _Builder:
         if isinstance(event, AliasEvent):
             self._fault(path, f"an alias (*{event.anchor}); write the value out")
             return None
-        if event.anchor is not None and not isinstance(event, MappingStartEvent):
-            self._fault(path, f"an anchor (&{event.anchor}); remove it, values are written out")
         if isinstance(event, ScalarEvent):
             return self._scalar(event, path)
         if isinstance(event, MappingStartEvent):
             return self._mapping(event, path)
+        return self._sequence(event, path)
+
+    def _plain(self, event: Any, path: Location) -> None:
+        """Note what may stand before no value."""
+        if event.anchor is not None:
+            self._fault(path, f"an anchor (&{event.anchor}); remove it, values are written out")
         if event.tag is not None:
             self._fault(path, f"a tag ({event.tag}); remove it, the key decides the type")
-        return self._sequence(path)
 
     def _scalar(self, event: ScalarEvent, path: Location) -> str | None:
-        if event.tag is not None:
-            self._fault(path, f"a tag ({event.tag}); remove it, the key decides the type")
+        self._plain(event, path)
         text: str = event.value
         if any("\ud800" <= character <= "\udfff" for character in text):
             self._fault(path, "half of a surrogate pair; it is no character")
@@ -218,10 +220,7 @@ class _Builder:
 
     def _mapping(self, start: Any, path: Location) -> dict[str, Any]:
         self._deeper(path)
-        if start.anchor is not None:
-            self._fault(path, f"an anchor (&{start.anchor}); remove it, values are written out")
-        if start.tag is not None:
-            self._fault(path, f"a tag ({start.tag}); remove it, the key decides the type")
+        self._plain(start, path)
         value: dict[str, Any] = {}
         while not isinstance(event := self._next(), MappingEndEvent):
             key = self._key(event, path)
@@ -245,8 +244,6 @@ class _Builder:
             raise _RefusedError(
                 self._line, dotted(path), f"{kind} as a key; a key is one word or a quoted string"
             )
-        if event.anchor is not None:
-            self._fault(path, f"an anchor (&{event.anchor}); remove it, values are written out")
         if event.value == "<<" and event.style is None:
             self._fault((*path, "<<"), "a merge key; write the keys out")
         key = self._scalar(event, path)
@@ -256,7 +253,8 @@ class _Builder:
             )
         return key
 
-    def _sequence(self, path: Location) -> list[Any]:
+    def _sequence(self, start: Any, path: Location) -> list[Any]:
+        self._plain(start, path)
         self._deeper(path)
         items: list[Any] = []
         while not isinstance(event := self._next(), SequenceEndEvent):

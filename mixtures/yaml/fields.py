@@ -144,38 +144,34 @@ MAX_DIGITS = 18  # below 2^63, and exact in Decimal's default context of 28 digi
 
 
 def _integer(value: Any) -> Any:
-    if isinstance(value, str):
-        if not _INTEGER.fullmatch(value):
-            raise ValueError(
-                f"{describe(value)} is not a whole number; write digits only, such as"
-                " 50_000_000_000"
-            )
-        if len(value.replace("_", "")) > MAX_DIGITS:
-            raise ValueError(f"{describe(value)} is too long; at most {MAX_DIGITS} digits")
-        return int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if not isinstance(value, str) or not _INTEGER.fullmatch(value):
         raise ValueError(
             f"{describe(value)} is not a whole number; write digits only, such as 50_000_000_000"
         )
-    return value
+    if len(value.replace("_", "")) > MAX_DIGITS:
+        raise ValueError(f"{describe(value)} is too long; at most {MAX_DIGITS} digits")
+    return int(value)
 
 
 def _decimal(value: Any) -> Any:
-    if isinstance(value, str):
-        if not _DECIMAL.fullmatch(value):
-            raise ValueError(
-                f"{describe(value)} is not a plain decimal number; write it like 16.87"
-            )
-        if len(value) > MAX_DIGITS + 1:
-            raise ValueError(f"{describe(value)} is too long; at most {MAX_DIGITS} digits")
+    number = isinstance(value, int | Decimal) and not isinstance(value, bool)
+    if number and Decimal(value).is_finite():
         return Decimal(value)
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | Decimal)
-        or not Decimal(value).is_finite()
-    ):
+    if not isinstance(value, str) or not _DECIMAL.fullmatch(value):
         raise ValueError(f"{describe(value)} is not a plain decimal number; write it like 16.87")
+    if len(value) > MAX_DIGITS + 1:
+        raise ValueError(f"{describe(value)} is too long; at most {MAX_DIGITS} digits")
     return Decimal(value)
+
+
+def whole(value: Any, otherwise: int) -> int:
+    """A whole number as a file gives it, for rules that join it with others; `otherwise` for what
+    is none, which is the field's own fault.
+    """
+    text = str(value).replace("_", "")
+    return int(text) if text.isascii() and text.isdigit() else otherwise
 
 
 def _boolean(value: Any) -> Any:

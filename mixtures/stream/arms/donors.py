@@ -29,7 +29,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.stream.placebo import root
+from mixtures.stream.placebo import LengthPool
 
 Int64s = npt.NDArray[np.int64]
 
@@ -169,17 +169,12 @@ def _filled(pool: _Pool, slots: Int64s, tokens: int) -> tuple[list[Int64s], int]
     return [*parts, np.array(rows, np.int64).reshape(-1, 4).T], unfilled
 
 
-class _Pool:
-    """The donors that are left, by length."""
+class _Pool(LengthPool):
+    """The donors."""
 
     def __init__(self, donors: Mapping[int, int]) -> None:
-        self._lengths = sorted(length for length, count in donors.items() if count)
-        self._left = [donors[length] for length in self._lengths]
+        super().__init__(donors)
         self._used = [0] * len(self._lengths)
-        # Where to look next from a length of which none is left: at itself while there are some.
-        # `_down` is shifted by one, so that 0 is "nowhere".
-        self._up = list(range(len(self._lengths) + 1))
-        self._down = list(range(len(self._lengths) + 1))
 
     def take(self, length: int, count: int) -> None:
         """Use the next donors of a length, of which there are enough."""
@@ -188,17 +183,14 @@ class _Pool:
     def _take(self, at: int, count: int = 1) -> int:
         rank = self._used[at]
         self._used[at] += count
-        self._left[at] -= count
-        assert self._left[at] >= 0, "more donors of a length than there are"
-        if not self._left[at]:
-            self._up[at], self._down[at + 1] = at + 1, at
+        self._use(at, count)
         return rank
 
     def longer(self, tokens: int, most: int) -> tuple[int, int, int]:
         """Use the shortest donors that are longer, of one length and at most so many: that length,
         the rank of the first, and how many; 0 if none is longer.
         """
-        at = root(self._up, bisect_left(self._lengths, tokens))
+        at = self._above(bisect_left(self._lengths, tokens))
         if at == len(self._lengths):
             return 0, 0, 0
         count = min(most, self._left[at])
@@ -210,9 +202,9 @@ class _Pool:
         """
         pieces: list[tuple[int, int, int]] = []
         while tokens:
-            at = root(self._up, bisect_left(self._lengths, tokens))
+            at = self._above(bisect_left(self._lengths, tokens))
             if at == len(self._lengths):
-                at = root(self._down, at) - 1
+                at = self._below(at)
             if at < 0:
                 return pieces, tokens
             length = self._lengths[at]
