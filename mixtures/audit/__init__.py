@@ -19,8 +19,9 @@ held against its recipe.
         mask       which documents of one are no targets
         repeats    documents that occur twice, where they came from, and the tokens of repeated
                    ones (`full`)
-    recipe    quotas, shortfalls and removals, recomputed from the recipe that the manifest holds
-    origins   inputs and commits, held against the recipe's definitions
+    recipe    the recipe that the manifest holds, read again, and sources, inputs and commits held
+              against it
+    quotas    quotas, shortfalls and removals, recomputed from that recipe
     judged    what the manifest says of filters, evaluation sets and near-duplicates, held against
               itself and against what was removed
 

@@ -14,7 +14,7 @@ from mixtures.audit.judged.contamination import check_contamination, has_contami
 from mixtures.audit.judged.filters import check_filters, has_filters
 from mixtures.audit.judged.near import check_near, has_near
 from mixtures.audit.pair import pointer_faults, try_open
-from mixtures.audit.recipe import RecipeChecks
+from mixtures.audit.quotas import RecipeChecks
 from mixtures.audit.report import AuditReport, Check, SourceFigures, impossible, judge, unread
 from mixtures.audit.stream import Progress, check_stream
 from mixtures.audit.tables.columns import DocumentCheck, walk

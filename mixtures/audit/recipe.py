@@ -1,30 +1,29 @@
-"""Quotas, shortfalls and removals, recomputed from the recipe that the manifest holds.
+"""The recipe that a manifest holds, read again, and what of the manifest it must agree with: its
+sources, the files that they read, and the keys that were excluded.
 
-A count that was edited together with every hash is seen here.
+A commit decides which files are read, but not what they say: that is in the hashes of the inputs.
+So a commit that was edited is seen only where the definition pins one; of others
+`audit --store` knows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
-from mixtures.audit.origins import origin_faults
-from mixtures.audit.report import Check, judge, unread
-from mixtures.errors import AnnealmixError, ManifestError, RecipeError
-from mixtures.mix.claims import Claims, SourceClaim, TokenizerClaim
-from mixtures.recipe.load import load_tokenizer_definition
+from mixtures.errors import ManifestError
+from mixtures.keys import KeyRange
+from mixtures.mix.claims import Claims
 from mixtures.recipe.model import Recipe
 from mixtures.recipe.near_request import read_near
 from mixtures.recipe.source_definition import SourceDefinition
 from mixtures.recipe.source_request import SourceRequest
-from mixtures.stream.quotas import Supply, asked_quotas
-from mixtures.words import plural
-from mixtures.yaml.fields import json_digest
 
 _ASKED = ("tokens", "weight", "all", "reserve", "corpus", "keys", "shortfall", "quality")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def read_recipe(claims: Claims) -> Recipe:
@@ -73,7 +72,7 @@ def read_recipe(claims: Claims) -> Recipe:
 
 def require_recipe(claims: Claims, where: str) -> None:
     """Refuse a manifest whose recipe cannot say how its sources are read. What else is wrong with a
-    recipe, `RecipeChecks` says.
+    recipe, `mixtures.audit.quotas` says.
 
     Raises:
         ManifestError: it was not written by annealmix.
@@ -89,9 +88,9 @@ def require_recipe(claims: Claims, where: str) -> None:
             read_definition(item["definition"])
         if sets := canonical.get("decontaminate", {}):
             [(item["name"], item["identity"]) for item in sets["sets"]]
-        faults = [*_unlike(claims, asked), *RecipeChecks(claims, None).excluded_faults()]
+        faults = [*_unlike(claims, asked), *excluded_faults(claims)]
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
-        faults = [_reason(error)]
+        faults = [fault_of(error)]
     if faults:
         raise ManifestError(
             f"{where}: the recipe cannot be read: {faults[0]}; it was not written by annealmix, or"
@@ -131,301 +130,56 @@ def _filter_request(item: Mapping[str, str]) -> dict[str, object]:
     }
 
 
-@dataclass(frozen=True)
-class RecipeChecks:
-    """The checks that need the recipe of a manifest and what was counted.
-
-    first_documents: documents of each source in its first epoch, as counted; None where the tables
-        could not be read.
-    """
-
-    claims: Claims
-    first_documents: Sequence[int] | None
-
-    def all(self) -> list[Check]:
-        """Recipe, asked quotas, shortfalls, removals."""
-        try:
-            recipe = read_recipe(self.claims)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            why = _reason(error)
-            return [
-                judge("recipe", "no recipe", [f"the manifest's recipe cannot be read: {why}"]),
-                unread("asked quotas", "the manifest's recipe cannot be read"),
-                unread("shortfalls", "the manifest's recipe cannot be read"),
-                self._removals(),
-            ]
-        return [
-            self._recipe(recipe),
-            self._asked(recipe),
-            self._shortfalls(recipe),
-            self._removals(),
-        ]
-
-    def _recipe(self, recipe: Recipe) -> Check:
-        claims, canonical, faults = self.claims, self.claims.recipe, []
-        digest = json_digest(canonical)
-        if digest != claims.recipe_digest:
-            faults.append(
-                f"the recipe has digest {digest}, the manifest says {claims.recipe_digest}"
-            )
-        due = [(name, 0) for name in recipe.sources]
-        if recipe.copies == "approved":
-            due = [(name, number) for name in recipe.sources for number in (0, 1)]
-        due += [(name, 0) for name in recipe.insert]
-        listed = [(source.name, source.copy_number) for source in claims.sources]
-        if due != listed or [source.name for source in claims.sources if source.insert] != list(
-            recipe.insert
-        ):
-            faults.append(f"the recipe makes sources and copies {due}, the manifest lists {listed}")
-        said = claims.tokenizer
-        tokenizer = {"name": said.name, "digest": said.digest, "eod": said.eod}
-        if said.bos is not None:
-            tokenizer["bos"] = said.bos
-        stated = {
-            "name": claims.name,
-            "tokenizer": tokenizer,
-            "special_tokens": claims.tokenizer.special_tokens,
-        }
-        faults += [
-            f"{key} is {value!r}, the recipe says {canonical[key]!r}"
-            for key, value in stated.items()
-            if canonical[key] != value
-        ]
-        for source in claims.sources:
-            if source.insert:
-                faults += _insert_faults(source, recipe)
-            faults += _place_faults(source, recipe.sources.get(source.name))
-        faults += _tokenizer_faults(claims.tokenizer)
-        faults += self.excluded_faults()
-        try:
-            faults += origin_faults(claims)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            faults.append(f"the recipe's definitions cannot be read: {_reason(error)}")
-        return judge(
-            "recipe", f"{plural(len(recipe.sources), 'source')}, digest {digest[:16]}", faults
-        )
-
-    def excluded_faults(self) -> list[str]:
-        """The key ranges that were excluded are those of the recipe."""
-        try:
-            listed = {
-                (
-                    item["definition"]["name"],
-                    *SourceRequest.model_validate(
-                        {"use": "any", "all": "true", "keys": item["keys"]}
-                    ).key_range,
-                )
-                for item in self.claims.recipe["exclude"]
-            }
-        except (ValueError, KeyError, TypeError) as error:
-            return [f"the recipe's exclude cannot be read: {_reason(error)}"]
-        taken = {(item.definition, *item.key_range) for item in self.claims.excluded}
-        return [
-            f"{name} [{low:x}, {high:x}) is excluded by one of recipe and manifest alone"
-            for name, low, high in sorted(listed ^ taken)
-        ]
-
-    def _asked(self, recipe: Recipe) -> Check:
-        """Tokens that the recipe asks of each source at the size of this mix."""
-        claims, size = self.claims, self.claims.size.size
-        whole = [name for name, request in recipe.sources.items() if request.all]
-        by_name = {source.name: source.asked_tokens for source in self._sources}
-        inserted = sum(
-            source.asked_tokens
-            for source in claims.sources
-            if source.insert and not _on_top(recipe, source.name)
-        )
-        if whole and size != type(size)():
-            return self._sums(
-                f"sources used whole ({', '.join(whole)}) at another size are not recomputed;"
-                " sums of"
-            )
-        try:
-            asked = asked_quotas(
-                recipe,
-                size,
-                {name: Supply(by_name[name], complete=True) for name in whole},
-                inserted,
-            )
-        except (AnnealmixError, ValueError, KeyError, ArithmeticError) as error:
-            return judge(
-                "asked quotas",
-                "not recomputed",
-                [f"the recipe cannot be asked for this size: {_reason(error)}"],
-            )
-        faults = [
-            f"{name}: the recipe asks {tokens:,} tokens, the manifest says {by_name.get(name, 0):,}"
-            for name, tokens in asked.items()
-            if by_name.get(name) != tokens
-        ]
-        if not faults and sum(asked.values()) != self._filled:
-            faults.append(
-                f"the recipe asks {sum(asked.values()):,} tokens in all, the mix has"
-                f" {self._filled:,}"
-            )
-        return judge(
-            "asked quotas",
-            f"{plural(len(asked), 'quota')} recomputed, {sum(asked.values()):,} tokens",
-            faults,
-        )
-
-    @property
-    def _sources(self) -> list[SourceClaim]:
-        """The strands that have a quota of the recipe."""
-        return [
-            source for source in self.claims.sources if not source.insert and not source.copy_number
-        ]
-
-    @property
-    def _filled(self) -> int:
-        """Tokens of the mix that fill quotas: without inserts, with the gaps that removals left;
-        copies fill quotas unless it shrinks.
-        """
-        claims, copied = self.claims, 0
-        for source in claims.sources:
-            copied += (
-                source.realised_tokens
-                if source.insert or (source.copy_number and claims.shrinks)
-                else 0
-            )
-        return (
-            claims.total_tokens
-            - copied
-            + sum(source.dropped_tokens for source in self._sources if claims.shrinks)
-        )
-
-    def _sums(self, what: str) -> Check:
-        total = sum(source.asked_tokens for source in self._sources)
-        faults = (
-            []
-            if total == self._filled
-            else [f"quotas sum to {total:,}, the mix has {self._filled:,} tokens"]
-        )
-        return judge("asked quotas", f"{what} {total:,} tokens agree", faults)
-
-    def _shortfalls(self, recipe: Recipe) -> Check:
-        """Resolved quotas are the asked ones, moved only as the recipe's shortfall rules allow."""
-        claims, moved, faults = self.claims, 0, []
-        gifts = dict.fromkeys((source.name for source in self._sources), 0)
-        for source in self._sources:
-            request = recipe.sources.get(source.name)
-            for giver, tokens in source.refilled.items():
-                if (
-                    request is None
-                    or giver != request.refill_from
-                    or giver not in gifts
-                    or tokens == 0
-                ):
-                    faults.append(
-                        f"{source.name}: {giver} gave it {tokens:,} tokens; the recipe does not"
-                        " say so"
-                    )
-                gifts[giver] = gifts.get(giver, 0) + tokens
-                moved += tokens
-            if request is not None and source.epochs > request.max_epochs:
-                faults.append(
-                    f"{source.name}: used {source.epochs:,} times, the recipe allows"
-                    f" {request.max_epochs:,}"
-                )
-            if (source.refilled or source.epochs > 1) and claims.removed.get(source.name, {}).get(
-                "beyond quota", 0
-            ):
-                faults.append(
-                    f"{source.name}: called short, although documents of it are beyond its quota"
-                )
-        for source in self._sources:
-            resolved = source.asked_tokens - sum(source.refilled.values()) + gifts[source.name]
-            if resolved != source.resolved_tokens:
-                faults.append(
-                    f"{source.name}: asked and refills make {resolved:,} tokens, the manifest says"
-                    f" {source.resolved_tokens:,}"
-                )
-        return judge("shortfalls", f"{plural(moved, 'token')} given by other sources", faults)
-
-    def _removals(self) -> Check:
-        """Every row of a source is kept or has one reason, and what is kept is in the mix."""
-        claims, faults, rows = self.claims, [], 0
-        names = [source.name for source in claims.sources if not source.copy_number]
-        if sorted(claims.removed) != sorted(names):
-            faults.append(f"removals of {sorted(claims.removed)}, sources are {sorted(names)}")
-        for number, source in enumerate(claims.sources):
-            if source.copy_number:
-                continue
-            counts = claims.removed.get(source.name, {})
-            others = sum(count for reason, count in counts.items() if reason != "rows")
-            rows += counts.get("rows", 0)
-            if counts.get("rows") != others:
-                faults.append(
-                    f"{source.name}: {counts.get('rows', 0):,} rows, {others:,} accounted for"
-                )
-            if self.first_documents is None:
-                continue
-            counted = self.first_documents[number]
-            # a slot is one document of its source, whoever fills it, or if it is masked
-            if (arm := claims.study) is not None:
-                counted += arm.given(source.name) - arm.taken(source.name)
-            if counts.get("kept") != counted:
-                faults.append(
-                    f"{source.name}: {counts.get('kept', 0):,} rows kept,"
-                    f" {counted:,} documents counted"
-                )
-        if self.first_documents is None:
-            return unread("removals", "; ".join(["the documents cannot be read", *faults]))
-        return judge("removals", f"{rows:,} rows, each kept or removed for one reason", faults)
-
-
-def _tokenizer_faults(said: TokenizerClaim) -> list[str]:
-    """A tokenizer that annealmix knows has the end of documents and the vocabulary that are known
-    of it.
-    """
+def excluded_faults(claims: Claims) -> list[str]:
+    """The key ranges that were excluded are those of the recipe."""
     try:
-        known = load_tokenizer_definition(said.name)
-    except RecipeError:
-        return []
-    there = (said.eod_id, said.bos_id, said.vocab_size)
-    if known.digest != said.digest or (known.eod_id, known.bos_id, known.vocab_size) == there:
-        return []
-    ids = (
-        f"EOD {said.eod_id:,} and {said.vocab_size:,} ids, it has EOD {known.eod_id:,} and"
-        f" {known.vocab_size:,}"
-    )
-    return [f"tokenizer {said.name} is said to have {ids}"]
+        listed = {
+            (item["definition"]["name"], *_key_range(item["keys"]))
+            for item in claims.recipe["exclude"]
+        }
+    except (ValueError, KeyError, TypeError) as error:
+        return [f"the recipe's exclude cannot be read: {fault_of(error)}"]
+    taken = {(item.definition, *item.key_range) for item in claims.excluded}
+    return [
+        f"{name} [{low:x}, {high:x}) is excluded by one of recipe and manifest alone"
+        for name, low, high in sorted(listed ^ taken)
+    ]
 
 
-def _on_top(recipe: Recipe, name: str) -> bool:
-    return name not in recipe.insert or recipe.insert[name].on_top
+def _key_range(keys: object) -> KeyRange:
+    return SourceRequest.model_validate({"use": "any", "all": "true", "keys": keys}).key_range
 
 
-def _insert_faults(source: SourceClaim, recipe: Recipe) -> list[str]:
-    insert = recipe.insert.get(source.name)
-    if insert is None:
-        return []
-    faults = (
-        []
-        if source.definition == insert.use
-        else [f"{source.name}: definition {source.definition}, the recipe inserts {insert.use}"]
-    )
-    if source.epochs != insert.times or source.documents % insert.times or source.cut is not None:
-        documents = f"{plural(source.documents, 'document')} in {plural(source.epochs, 'epoch')}"
-        faults.append(f"{source.name}: {documents}, the recipe inserts each {insert.times:,} times")
-    return faults
+def origin_faults(claims: Claims) -> list[str]:
+    """Faults of `inputs` and `revisions`.
 
-
-def _place_faults(source: SourceClaim, request: SourceRequest | None) -> list[str]:
-    if request is None:
-        return []
+    Raises:
+        KeyError, TypeError, AttributeError: the recipe cannot be read.
+    """
+    recipe = claims.recipe
+    asked = [*recipe["sources"], *recipe["exclude"], *recipe.get("insert", [])]
+    definitions: dict[str, Mapping[str, Any]] = {
+        item["definition"]["name"]: item["definition"] for item in asked
+    }
     faults = []
-    if source.definition != request.use:
-        faults.append(
-            f"{source.name}: definition {source.definition}, the recipe uses {request.use}"
-        )
-    if request.key_range.hex() != source.keys:
-        keys = ", ".join(request.key_range.hex())
-        faults.append(f"{source.name}: keys [{', '.join(source.keys)}), the recipe says [{keys})")
+    if strange := sorted(set(claims.inputs) ^ set(definitions)):
+        faults.append(f"inputs and definitions differ in {', '.join(strange)}")
+    for name, origin in claims.revisions.items():
+        definition = definitions.get(name, {})
+        repo, _, commit = origin.rpartition("@")
+        pinned = str(definition.get("revision"))
+        if repo != definition.get("repo") or not _COMMIT.fullmatch(commit):
+            faults.append(
+                f"revisions: {name} was read at {origin!r}, its definition names"
+                f" {definition.get('repo')}@{pinned}"
+            )
+        elif _COMMIT.fullmatch(pinned) and commit != pinned:
+            faults.append(f"revisions: {name} was read at {commit}, its definition pins {pinned}")
     return faults
 
 
-def _reason(error: Exception) -> str:
+def fault_of(error: Exception) -> str:
+    """Why a recipe cannot be read, in a line."""
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
         return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

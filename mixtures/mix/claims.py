@@ -343,6 +343,11 @@ class Claims(MixClaims):
         ]
 
     @property
+    def asked(self) -> list[SourceClaim]:
+        """The strands that have a quota of the recipe: no copies, and no inserts."""
+        return [one for one in self.sources if not (one.copy_number or one.insert)]
+
+    @property
     def bare_cuts(self) -> int:
         """Documents of which a cut left EOD alone: they have no BOS."""
         return sum(
@@ -397,11 +402,7 @@ class Claims(MixClaims):
         """
         if num_tokens < 1:
             return None
-        quotas = sum(
-            source.resolved_tokens
-            for source in self.sources
-            if not (source.copy_number or source.insert)
-        )
+        quotas = sum(source.resolved_tokens for source in self.asked)
         return mix_fit(self.schedule, num_tokens, quotas if self.shrinks else None)
 
     @property

@@ -40,9 +40,7 @@ def check_contamination(claims: Claims) -> Check:
     sets = [{"name": item.name, "identity": item.identity} for item in claim.sets]
     if (asked.get("sets"), asked.get("action")) != (sets, claim.action):
         faults.append(f"the recipe asks for {asked}, the manifest says {claim.action} of {sets}")
-    sources = [
-        source.name for source in claims.sources if not source.copy_number and not source.insert
-    ]
+    sources = [source.name for source in claims.asked]
     if sorted(claim.documents) != sorted(sources):
         faults.append(f"counts of {sorted(claim.documents)}, sources are {sorted(sources)}")
     for name in sources:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from mixtures.audit.report import Check, judge
-from mixtures.mix.claims import Claims
+from mixtures.mix.claims import Claims, SourceClaim
 from mixtures.mix.judged.filters import FilterClaim, FilterRuleClaim
 from mixtures.recipe.filter_use import PLACEBO
 from mixtures.rules.filter_definition import MILLION, filter_identity
@@ -38,9 +38,7 @@ def check_filters(claims: Claims) -> Check:
     each other, source by source.
     """
     faults = _unlisted(claims)
-    judged = [
-        source.name for source in claims.sources if not source.copy_number and not source.insert
-    ]
+    judged = [source.name for source in claims.asked]
     for item in claims.filters:
         faults += _filter_rule_faults(item)
         faults += _score_faults(item)
@@ -60,8 +58,8 @@ def check_filters(claims: Claims) -> Check:
             ]
         ):
             faults.append(f"{source.name}: removed by {strange}, and filters do not judge inserts")
-    for name in judged:
-        faults += _source_faults(claims, name)
+    for source in claims.asked:
+        faults += _source_faults(claims, source)
     removed = {
         reason: sum(counts.get(reason, 0) for counts in claims.removed.values())
         for reason in _filter_reasons(claims)
@@ -243,8 +241,9 @@ def _class_faults(label: str, lengths: Mapping[str, int], documents: int) -> lis
     return faults
 
 
-def _source_faults(claims: Claims, name: str) -> list[str]:
-    counts, faults = claims.removed.get(name, {}), []
+def _source_faults(claims: Claims, source: SourceClaim) -> list[str]:
+    name, faults = source.name, list[str]()
+    counts = claims.removed.get(name, {})
     if strange := _strange(claims, name):
         faults.append(f"{name}: removed by {strange}, which no filter of the mix is")
     # documents and tokens that the filters so far removed: what a later one shares with earlier
@@ -254,7 +253,6 @@ def _source_faults(claims: Claims, name: str) -> list[str]:
         faults += _figure_faults(item, name, counts.get(f"filter {item.label}", 0), before)
         if figures := item.removed.get(name):
             before = (before[0] + figures.first_documents, before[1] + figures.first_tokens)
-    source = next(item for item in claims.sources if item.name == name and not item.copy_number)
     documents, tokens = before
     if claims.shrinks and not documents <= source.dropped_tokens <= tokens * _epochs_allowed(
         claims, name
