@@ -26,7 +26,8 @@ from mixtures.audit.tables.sequence import Cuts, Epochs, KeyOrder, KeyRanges
 from mixtures.audit.tables.slot_table import SlotTable
 from mixtures.audit.tables.slots import Slots
 from mixtures.keys import digest_columns, order_keys
-from mixtures.mix.claims import DeviationClaim, PublishedSource, read_claims
+from mixtures.mix.claim import PublishedSource
+from mixtures.mix.claims import DeviationClaim, read_claims
 from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.manifest import identity, mix_id
 from mixtures.mix.public import LACKS

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from mixtures.audit.recipe import excluded_faults, fault_of, origin_faults, read_recipe
 from mixtures.audit.report import Check, judge, unread
 from mixtures.errors import AnnealmixError, RecipeError
-from mixtures.mix.claims import Claims, SourceClaim, TokenizerClaim
+from mixtures.mix.claim import TokenizerClaim
+from mixtures.mix.claims import Claims, SourceClaim
 from mixtures.recipe.load import load_tokenizer_definition
 from mixtures.recipe.model import Recipe
 from mixtures.recipe.source_request import SourceRequest

@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
-from mixtures.mix.claims import PublishedClaims, PublishedSource, SourceClaim
+from mixtures.mix.claim import PublishedClaims, PublishedSource
+from mixtures.mix.claims import SourceClaim
 from mixtures.mix.judged.filters import FilterClaim
 from mixtures.mix.judged.near import NearClaim
 from mixtures.plan.published import Amount, Comparison, comparisons

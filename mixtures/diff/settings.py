@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import product
 
-from mixtures.mix.claims import Claims, InputClaim
+from mixtures.mix.claim import InputClaim
+from mixtures.mix.claims import Claims
 from mixtures.words import plural
 
 BUDGET = {"asked_tokens", "resolved_tokens", "realised_tokens", "documents", "epochs"}

@@ -6,15 +6,15 @@ it through them, so that no check has to guard against a crafted one.
     Claims        a finished mix: also what was counted in its bytes, their hashes, identity and
                   mix id
 
-An example, of which `mixtures.mix.manifest` explains identity and digest: manifests/sample.json.
-What filters, near-duplicates and evaluation sets did stands in `mixtures.mix.judged`.
+What they are made of stands in `mixtures.mix.claim`, and what filters, near-duplicates and
+evaluation sets did in `mixtures.mix.judged`. An example, of which `mixtures.mix.manifest` explains
+identity and digest: manifests/sample.json.
 """
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,84 +22,30 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from mixtures.errors import ManifestError
 from mixtures.mix import manifest as manifests
-from mixtures.mix.claim import Claim, Count, Hash, KeysClaim, Positive
+from mixtures.mix.claim import (
+    Claim,
+    Count,
+    Hash,
+    HashClaims,
+    InputClaim,
+    KeysClaim,
+    LayoutClaim,
+    Positive,
+    PublicClaim,
+    PublishedClaims,
+    SizeClaim,
+    TokenizerClaim,
+    TokenizerOrigin,
+)
 from mixtures.mix.judged.arms import ArmClaim, MaskClaim
 from mixtures.mix.judged.contamination import ContaminationClaim
 from mixtures.mix.judged.filters import FilterClaim
 from mixtures.mix.judged.near import NearClaim
 from mixtures.mix.tables import Columns, Texts
 from mixtures.recipe.loaded import corpora_of
-from mixtures.stream.quotas import Size
 from mixtures.trainers.fit import TrainerFit
-from mixtures.trainers.names import Trainer
 from mixtures.trainers.schedule import Schedule, mix_fit
 from mixtures.words import strand_label
-
-_Number = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,13}$")]
-
-
-class SizeClaim(Claim):
-    """How large the build was asked to be: nothing, a share of the recipe, a number of tokens, or
-    the steps of a training.
-    """
-
-    scale: Annotated[str, Field(pattern=r"^[0-9]{1,31}(/0*[1-9][0-9]{0,30})?$")] | None = None
-    tokens: Annotated[str, Field(pattern=r"^[0-9]{1,18}$")] | None = None
-    steps: _Number | None = None
-    batch: _Number | None = None
-    sequence: _Number | None = None
-    trainer: Trainer | None = None
-
-    @property
-    def size(self) -> Size:
-        """As the quotas take it."""
-        scale = None if self.scale is None else Fraction(self.scale)
-        schedule = None
-        if self.steps and self.batch and self.sequence and self.trainer:
-            numbers = int(self.steps), int(self.batch), int(self.sequence)
-            schedule = Schedule(*numbers, self.trainer)
-        return Size(scale, None if self.tokens is None else int(self.tokens), schedule)
-
-
-class TokenizerClaim(Claim):
-    """The tokenizer that made the ids."""
-
-    name: str
-    digest: str
-    eod: str
-    """The token that ends every document."""
-    eod_id: Count
-    bos: str | None
-    """That begins every document, if one does."""
-    bos_id: Count | None
-    vocab_size: Count
-    """Ids are below it."""
-    special_tokens: Literal["text", "parse"]
-    """What became of strings such as `<|endoftext|>` inside a document."""
-
-
-class TokenizerOrigin(Claim):
-    """Where the hub has the tokenizer; no mix depends on it."""
-
-    repo: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")]
-    revision: str
-    """The commit, as far as it is known."""
-    filename: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)*$")]
-
-
-class LayoutClaim(Claim):
-    """How the bytes of the mix are cut (`pipeline.stages.mix_folder.Layout`)."""
-
-    token_dtype: Literal["uint16", "int32"]
-    chunk_tokens: Positive
-    """Tokens that one hash covers."""
-    slice_tokens: Positive
-    """Tokens of the stream whose documents make one part of each table."""
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """A token as it is read back; unsigned, so that a negative id is seen as too large."""
-        return np.dtype("<u2" if self.token_dtype == "uint16" else "<u4")
 
 
 class SelectedClaim(KeysClaim):
@@ -175,62 +121,6 @@ class ExcludedClaim(KeysClaim):
     recipe: str
     source: str
     definition: str
-
-
-class PublishedFigures(Claim):
-    """What a paper or card states, as far as it does; percents as printed."""
-
-    documents: Count | None = None
-    tokens: Count | None = None
-    removed_percent: str | None = None
-    """Of the documents, by filters."""
-    copied_percent: str | None = None
-    """Of the documents, by `copies: approved`."""
-
-
-class PublishedSource(PublishedFigures):
-    """What is published of a source."""
-
-    percent: str | None = None
-    """Of the mix's tokens."""
-
-
-class PublishedClaims(PublishedFigures):
-    """What is published of the mix."""
-
-    sources: dict[str, PublishedSource] = Field(default_factory=dict)
-
-
-class InputClaim(Claim):
-    """A file that was read."""
-
-    path: str
-    size: Count
-    """Bytes."""
-    sha256: Hash
-
-
-class HashClaims(Claim):
-    """BLAKE3 of the chunks, the .idx and the tables' parts, and the roots over them
-    (`mixtures.mix.tables.root_hash`).
-    """
-
-    chunks: list[Hash]
-    bin: Hash
-    idx: Hash
-    documents_parts: list[Hash]
-    documents: Hash
-    provenance_parts: list[Hash]
-    provenance: Hash
-
-
-class PublicClaim(Claim):
-    """Of a public mix (`mixtures.mix.public`)."""
-
-    of: Hash
-    """Identity of the mix that it was made of."""
-    salt: Hash
-    """Names the salt of its digests."""
 
 
 class MixClaims(Claim):
@@ -441,9 +331,7 @@ def typed(manifest: manifests.Manifest, where: str) -> Claims:
             f"{where}: {'; '.join(faults[:5])}; it was not written by annealmix, or edited"
         ) from None
     names = [source.label for source in claims.sources]
-    if len(set(names)) != len(names) or len(
-        {(source.name, source.copy_number) for source in claims.sources}
-    ) != len(names):
+    if len(set(names)) != len(names):
         raise ManifestError(
             f"{where}: sources {names} are not distinct; it was not written by annealmix, or edited"
         )

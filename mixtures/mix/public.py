@@ -29,7 +29,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.keys import DIGEST_BYTES
-from mixtures.mix.claims import Claims, PublicClaim
+from mixtures.mix.claim import PublicClaim
+from mixtures.mix.claims import Claims
 from mixtures.mix.judged.near import ClusterClaim
 from mixtures.mix.manifest import Manifest, sealed
 from mixtures.mix.tables import root_hash

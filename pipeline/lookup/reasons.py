@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from mixtures.diff.compare import KEY
+from mixtures.audit.documents import KEY
 from mixtures.diff.figures import Reasons
 from mixtures.diff.reasons import BEYOND, NOT_READ, UNKNOWN, WhyNot
 from mixtures.keys import KEY_SPACE, order_keys

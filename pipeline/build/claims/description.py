@@ -12,17 +12,15 @@ import numpy as np
 
 from mixtures.errors import AnnealmixError
 from mixtures.keys import ALL_KEYS
-from mixtures.mix.claims import (
-    Description,
-    ExcludedClaim,
+from mixtures.mix.claim import (
     InputClaim,
     LayoutClaim,
     PublishedClaims,
-    SelectedClaim,
     SizeClaim,
     TokenizerClaim,
     TokenizerOrigin,
 )
+from mixtures.mix.claims import Description, ExcludedClaim, SelectedClaim
 from mixtures.mix.judged.contamination import ContaminationClaim
 from mixtures.mix.judged.filters import (
     BlocklistClaim,

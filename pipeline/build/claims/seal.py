@@ -19,14 +19,8 @@ from blake3 import blake3
 
 from mixtures.errors import AnnealmixError
 from mixtures.mix import manifest as manifests
-from mixtures.mix.claims import (
-    CutClaim,
-    Description,
-    DeviationClaim,
-    HashClaims,
-    SourceClaim,
-    typed,
-)
+from mixtures.mix.claim import HashClaims
+from mixtures.mix.claims import CutClaim, Description, DeviationClaim, SourceClaim, typed
 from mixtures.mix.files import INDEX, TOKENS
 from mixtures.mix.tables import root_hash
 from mixtures.stream.order import deviation_bound

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from mixtures.mix.claims import PublishedClaims, SourceClaim
+from mixtures.mix.claim import PublishedClaims
+from mixtures.mix.claims import SourceClaim
 from mixtures.mix.judged.filters import FilterClaim
 from mixtures.words import percent_text
 from pipeline.report import Column, Table, count

@@ -12,7 +12,8 @@ from typing import Any
 
 from mixtures.errors import ManifestError
 from mixtures.mix import manifest as manifests
-from mixtures.mix.claims import Claims, SizeClaim, read_claims
+from mixtures.mix.claim import SizeClaim
+from mixtures.mix.claims import Claims, read_claims
 from mixtures.mix.manifest import Manifest
 from mixtures.recipe.load import load_recipe
 from mixtures.stream.arms.load import load_study

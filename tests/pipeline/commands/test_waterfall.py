@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixtures.mix.claims import Claims, PublishedClaims, SourceClaim
+from mixtures.mix.claim import PublishedClaims
+from mixtures.mix.claims import Claims, SourceClaim
 from mixtures.mix.judged.contamination import ContaminationClaim
 from mixtures.mix.judged.filters import FilterClaim, RemovedClaim
 from mixtures.mix.judged.near import NearClaim

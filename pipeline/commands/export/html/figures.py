@@ -12,7 +12,8 @@ from fractions import Fraction
 from huggingface_hub.constants import HUGGINGFACE_CO_URL_HOME
 
 from mixtures.audit.portrait import Portrait
-from mixtures.mix.claims import Claims, InputClaim, PublishedSource, SourceClaim
+from mixtures.mix.claim import InputClaim, PublishedSource
+from mixtures.mix.claims import Claims, SourceClaim
 from pipeline import report
 from pipeline.commands.build.report import FATES, corpus_rows, fate_of, joined, waterfall_table
 from pipeline.commands.export.card import REPOSITORY, shipped_name
