@@ -77,6 +77,7 @@ def _shared(this: MixDocuments, other: MixDocuments) -> dict[tuple[str, str], in
 
 
 def _parts(mix: MixDocuments) -> Iterator[pl.DataFrame]:
+    """Digest and source of the documents, part by part: [num_docs of the part]."""
     for columns in mix.coded_parts("digest"):
         yield by_digest(digest_columns(columns["digest"]), source=columns["source"])
 
@@ -107,7 +108,7 @@ def shared_documents(
 
 
 def _blocks(parts: Iterable[pl.DataFrame], size: int) -> Iterator[pl.DataFrame]:
-    """Join parts until they hold at least `size` documents."""
+    """Join parts, [num_docs] each, until they hold at least `size` documents."""
     import polars as pl
 
     held: list[pl.DataFrame] = []

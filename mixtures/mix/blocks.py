@@ -99,7 +99,7 @@ def _read_rows(path: Path, schema: pa.Schema, first: int, count: int) -> tuple[C
     Raises:
         ManifestError: it is damaged, has other columns, or none of the rows.
 
-    Columns are [num_rows] each, digests [num_rows, 16] flat.
+    Columns are [num_rows] each, digests [num_rows, 16].
     """
     try:
         file = _open(path, schema)

@@ -242,7 +242,7 @@ class TracedMix:
         head = np.frombuffer(bytes.fromhex(prefix[:8]), "<u4")[0]
 
         def begins(columns: Columns) -> list[tuple[int, str]]:
-            """(row, digest in hex) of the rows whose digest begins with the prefix."""
+            """(row, digest in hex) of the rows [num_rows] whose digest begins with the prefix."""
             rows = np.flatnonzero(columns["digest"].view("<u4")[:, 0] == head).tolist()
             candidates = ((row, columns["digest"][row].tobytes().hex()) for row in rows)
             return [(row, digest) for row, digest in candidates if digest.startswith(prefix)]
@@ -261,7 +261,7 @@ class TracedMix:
         """Every place of the document that a source took from a row of a file."""
 
         def is_of_row(columns: Columns) -> list[tuple[int, None]]:
-            """(row, nothing) of the rows that come from the file and row."""
+            """(row, nothing) of the rows [num_rows] that come from the file and row."""
             files, rows = columns["file"], np.flatnonzero(columns["row"] == row).tolist()
             return [(at, None) for at in rows if files.names[files.codes[at]] == file]
 
