@@ -32,6 +32,7 @@ from pipeline.inputs.listing import DataFolders
 from tests.pipeline.corpus import LAYOUT
 
 MAX_ARRAY_SIZE = 4  # so small that most stages need several arrays
+NODES = 2
 PATIENCE_SECONDS = 180
 
 
@@ -63,7 +64,7 @@ def running(shared: Path) -> Iterator[Path]:
         "SLURM_TEST_PORT": str(_free_ports(3)),
     }
     subprocess.run(
-        ["bash", str(shared / "slurm" / "up.sh"), str(folder), "2"],
+        ["bash", str(shared / "slurm" / "up.sh"), str(folder), str(NODES)],
         env=environment,
         check=True,
         timeout=120,
@@ -184,6 +185,15 @@ def until(happened: Callable[[], Any]) -> Any:
         assert time.monotonic() < limit, "did not happen"
         time.sleep(0.1)
     return found
+
+
+def rest() -> None:
+    """Cancel all jobs, and wait until none is left and all nodes are free."""
+    if jobs := set(slurm("squeue", "--noheader", "--format=%A").split()):
+        slurm("scancel", "--quiet", *jobs)
+    until(lambda: not slurm("squeue", "--noheader"))
+    free = ("sinfo", "--noheader", "--Node", "--states=idle", "--format=%N")
+    until(lambda: len(slurm(*free).split()) == NODES)
 
 
 def kill_worker(words: str) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.slurm.cluster import missing, running
+from tests.slurm.cluster import missing, rest, running
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +17,12 @@ def cluster(shared: Path) -> Iterator[Path]:
         pytest.skip(reason)
     with running(shared) as folder:
         yield folder
+
+
+@pytest.fixture(autouse=True)
+def _at_rest(cluster: Path) -> Iterator[None]:
+    """No test finds jobs of the one before, nor a node that is still away: of two nodes, tasks that
+    are held would then leave no place for what must run beside them.
+    """
+    yield
+    rest()

@@ -104,12 +104,15 @@ def test_a_chain_builds_the_mix_that_one_process_builds(tmp_path, data, local):
 
 
 def test_a_killed_element_stops_the_chain_and_the_same_command_repairs_it(tmp_path, data, local):
-    build = given(tmp_path, data, {"setup": ["sleep 2"]})  # time to choose one
+    build = given(tmp_path, data, {"setup": [f"while test ! -e {tmp_path}/go; do sleep 0.1; done"]})
     build.launch()
     victim = until(
         lambda: next((job for job in client.queued("annealmix") if job.state == "RUNNING"), None)
     )
-    slurm("scancel", "--signal=KILL", "--full", f"{victim.job}_{victim.element}")
+    killed = f"{victim.job}_{victim.element}"
+    slurm("scancel", "--signal=KILL", "--full", killed)
+    until(lambda: killed not in [f"{job.job}_{job.element}" for job in client.queued("annealmix")])
+    (tmp_path / "go").touch()
     status = build.follow()
     assert (status.state, status.exit_code) == ("stopped", 1)
     assert status.stages[0].failed == 1
@@ -273,12 +276,9 @@ def _hurried() -> bool:
     """Let jobs that were requeued begin at once."""
     for job in client.queued("annealmix"):
         if job.reason == "BeginTime":
-            slurm(
-                "scontrol",
-                "update",
-                f"JobId={job.job}_{job.element}" if job.element.isdigit() else f"JobId={job.job}",
-                "StartTime=now",
-            )
+            element = f"_{job.element}" if job.element.isdigit() else ""
+            with contextlib.suppress(subprocess.CalledProcessError):  # it has begun meanwhile
+                slurm("scontrol", "update", f"JobId={job.job}{element}", "StartTime=now")
     return True
 
 
