@@ -149,9 +149,9 @@ class Column:
     """A column of a `Table`."""
 
     name: str
-    value: str | Callable[[Any], Any]
-    """Of a row: the field of that name, the key where rows are mappings, or what a function says of
-    it.
+    value: str | int | Callable[[Any], Any]
+    """Of a row: the field of that name, the key where rows are mappings (which may lack it), the
+    number where they are sequences, or what a function says of it.
     """
     format: Callable[[Any], str] = text
     """`count`, `share`, `size`, `short_hash`, `text`, or a function of the caller's."""
@@ -161,8 +161,10 @@ class Column:
     def cell(self, row: Any) -> str:
         if callable(self.value):
             return self.format(self.value(row))
-        value = row[self.value] if isinstance(row, Mapping) else getattr(row, self.value)
-        return self.format(value)
+        if isinstance(self.value, int):
+            return self.format(row[self.value])
+        mapping = isinstance(row, Mapping)
+        return self.format(row.get(self.value) if mapping else getattr(row, self.value))
 
 
 @dataclass(frozen=True)

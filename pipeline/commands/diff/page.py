@@ -15,7 +15,7 @@ from mixtures.audit.portrait import Lengths
 from mixtures.diff.figures import SIDES, DiffFigures
 from mixtures.mix.claims import Claims
 from pipeline import report
-from pipeline.commands.diff.diff import MixDiff, ScoresOfBoth
+from pipeline.commands.diff.diff import MixDiff
 from pipeline.commands.diff.report import (
     REASON_COLUMNS,
     SETTING_COLUMNS,
@@ -24,7 +24,7 @@ from pipeline.commands.diff.report import (
     reason_rows,
     source_rows,
 )
-from pipeline.commands.page.axes import histogram_rows, length_edges, logit, score_rows
+from pipeline.commands.page.axes import histogram_rows, length_edges, logit, mean_text, score_rows
 from pipeline.commands.page.elements import (
     MAX_PICTURES,
     Bar,
@@ -104,7 +104,7 @@ def whole(diff: MixDiff) -> list[Bar]:
         _, only = _sums(diff.figures, side)
         both = percent(mix.tokens - only, most)
         parts = [visible_part(0, both, "quota"), visible_part(both, percent(only, most), colour)]
-        bars.append(Bar(f"{side.upper()}: {printable(mix.name)}", f"{mix.tokens:,}", parts))
+        bars.append(Bar(f"{side.upper()}: {mix.name}", f"{mix.tokens:,}", parts))
     return bars
 
 
@@ -120,7 +120,7 @@ def shares(claims: Sequence[Claims]) -> list[Bar]:
     most = max((row[3] for row in rows), default=0.0) or 1.0
     return [
         Bar(
-            f"{printable(label)}, {side.upper()}",
+            f"{label}, {side.upper()}",
             share_text(part, total),
             [visible_part(0, 100 * of_mix / most, hue(number // 2))],
         )
@@ -132,10 +132,9 @@ def share_table(claims: Sequence[Claims]) -> Table:
     """Tokens and shares of each strand in A and in B."""
     totals = [mix.total_tokens for mix in claims]
     rows = [
-        [printable(label), *[count(part) for part in parts], *map(share_text, parts, totals)]
-        for label, parts in _by_label(claims).items()
+        [label, *map(count, parts), *map(share_text, parts, totals)]
+        for label, parts in [*_by_label(claims).items(), ("total", totals)]
     ]
-    rows.append(["total", *map(count, totals), *map(share_text, totals, totals)])
     columns = ["source", "tokens in A", "tokens in B", "share of A", "share of B"]
     return Table(columns, rows, total=True)
 
@@ -154,7 +153,7 @@ def length_table(figures: DiffFigures) -> Table:
     stands in its place.
     """
     rows = [
-        [printable(name), *_spread(figures, "a", name), *_spread(figures, "b", name)]
+        [name, *_spread(figures, "a", name), *_spread(figures, "b", name)]
         for name in _alone(figures)
     ]
     columns = ["documents", "mean tokens", "10th percentile", "median", "90th percentile"]
@@ -167,12 +166,8 @@ def _spread(figures: DiffFigures, side: str, source: str) -> list[str]:
     lengths = figures.lengths[side].get(source, Lengths())
     if not lengths.documents:
         return ["0", "-", "-", "-", "-"]
-    mean = f"{lengths.tokens / lengths.documents:,.1f}"
-    return [
-        count(lengths.documents),
-        mean,
-        *(count(lengths.percentile(part)) for part in (10, 50, 90)),
-    ]
+    percentiles = (count(lengths.percentile(part)) for part in (10, 50, 90))
+    return [count(lengths.documents), mean_text(lengths), *percentiles]
 
 
 def _alone(figures: DiffFigures) -> list[str]:
@@ -186,56 +181,43 @@ def _alone(figures: DiffFigures) -> list[str]:
 
 def trainer_table(claims: Sequence[Claims]) -> Table:
     """What each trainer makes of A and of B at the schedules that they are meant for."""
-    fits = [mix.fit(mix.total_tokens) for mix in claims]
-    rows = []
-    for side, fit in zip(SIDES, fits, strict=True):
-        if fit is None:
-            continue
-        rows += [
-            [
-                reading.trainer,
-                side.upper(),
-                count(fit.steps),
-                count(reading.single_epoch_steps),
-                count(reading.epochs),
-                count(reading.first_repeat_step),
-            ]
-            for reading in fit.readings
+    rows = [
+        [
+            reading.trainer,
+            side.upper(),
+            *map(count, (fit.steps, reading.single_epoch_steps, reading.epochs)),
+            count(reading.first_repeat_step),
         ]
+        for side, mix in zip(SIDES, claims, strict=True)
+        if (fit := mix.fit(mix.total_tokens))
+        for reading in fit.readings
+    ]
     columns = ["trainer", "mix", "steps", "steps in one epoch", "epochs for those steps"]
     return Table([*columns, "repeats a document from step"], sorted(rows), texts=2)
 
 
 def _pictures(diff: MixDiff) -> dict[str, object]:
     """Charts of lengths and scores. Imports what the extra `report` brings."""
-    from markupsafe import Markup
+    from pipeline.commands.page import charts
 
-    sources = _alone(diff.figures)[:MAX_PICTURES]
+    lengths = []
+    for number, source in enumerate(_alone(diff.figures)[:MAX_PICTURES]):
+        name = printable(source)
+        found = [diff.figures.lengths[side].get(source, Lengths()) for side in SIDES]
+        edges = length_edges(max(one.longest for one in found))
+        rows = histogram_rows(edges.tolist(), *(one.histogram(edges)[0].tolist() for one in found))
+        title = f"Documents of {name} that A alone has, and that B alone has, by length"
+        place = f"lengths{number}"
+        lengths.append((name, charts.lengths(rows, int(edges[-1]), "var(--filter)", place, title)))
     return {
-        "length_charts": [
-            (printable(name), Markup(_lengths(diff.figures, name, number)))
-            for number, name in enumerate(sources)
-        ],
+        "length_charts": lengths,
         "score_charts": [
-            Markup(_scores(scores, number)) for number, scores in enumerate(diff.scores)
+            charts.scores(
+                score_rows(scores.edges, scores.counts["a"], scores.counts["b"]),
+                logit(scores.above),
+                f"scores{number}",
+                f"Scores that {printable(scores.label)} gave to documents that one mix alone has",
+            )
+            for number, scores in enumerate(diff.scores)
         ],
     }
-
-
-def _lengths(figures: DiffFigures, source: str, number: int) -> str:
-    from pipeline.commands.page import charts
-
-    found = [figures.lengths[side].get(source, Lengths()) for side in SIDES]
-    edges = length_edges(max(lengths.longest for lengths in found))
-    a, b = (lengths.histogram(edges)[0].tolist() for lengths in found)
-    rows, longest = histogram_rows(edges.tolist(), a, b), int(edges[-1])
-    title = f"Documents of {printable(source)} that A alone has, and that B alone has, by length"
-    return charts.lengths(rows, longest, "var(--filter)", f"lengths{number}", title)
-
-
-def _scores(scores: ScoresOfBoth, number: int) -> str:
-    from pipeline.commands.page import charts
-
-    rows = score_rows(scores.edges, scores.counts["a"], scores.counts["b"])
-    title = f"Scores that {printable(scores.label)} gave to documents that one mix alone has"
-    return charts.scores(rows, logit(scores.above), f"scores{number}", title)

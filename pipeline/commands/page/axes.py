@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from mixtures.audit.portrait import Int64s
+from mixtures.audit.portrait import Int64s, Lengths
 from pipeline.commands.page.elements import Row, percent
 
 
@@ -22,6 +22,11 @@ def length_edges(longest: int) -> Int64s:
         3 << power for power in range(longest.bit_length() - 1)
     }
     return np.array(sorted(edges), np.int64)
+
+
+def mean_text(lengths: Lengths) -> str:
+    """The mean with one decimal; of no documents it is none."""
+    return f"{lengths.tokens / lengths.documents:,.1f}" if lengths.documents else "-"
 
 
 def histogram_rows(edges: Sequence[int], bars: Sequence[int], line: Sequence[int]) -> list[Row]:

@@ -13,6 +13,7 @@ from contextlib import ContextDecorator
 import altair as alt
 import vl_convert
 from altair.utils.schemapi import debug_mode
+from markupsafe import Markup
 
 from pipeline.commands.page.elements import Row
 from pipeline.commands.page.svg import inline
@@ -32,7 +33,7 @@ _unchecked: ContextDecorator = debug_mode(False)
 @_unchecked
 def stray(
     rows: Sequence[Mapping[str, float]], colour: str, bound: int | None, name: str, title: str
-) -> str:
+) -> Markup:
     """How far one strand is from its share along the stream: a band between the lowest and the
     highest, and the bound on both sides.
 
@@ -66,7 +67,7 @@ def _rule(at: int, colour: str, dash: list[int]) -> alt.Chart:
 
 
 @_unchecked
-def lengths(rows: Sequence[Row], longest: int, colour: str, name: str, title: str) -> str:
+def lengths(rows: Sequence[Row], longest: int, colour: str, name: str, title: str) -> Markup:
     """Lengths of one strand's documents. rows: {low, high, documents, tokens}: percent between low
     and high; longest: of all strands.
     """
@@ -87,7 +88,7 @@ def lengths(rows: Sequence[Row], longest: int, colour: str, name: str, title: st
 
 
 @_unchecked
-def scores(rows: Sequence[Row], threshold: float, name: str, title: str) -> str:
+def scores(rows: Sequence[Row], threshold: float, name: str, title: str) -> Markup:
     """Scores of escalated documents on a logit axis. rows: {low, high, begin, end, colour}: logits,
     documents; threshold: a logit.
     """
@@ -149,7 +150,7 @@ def _colour() -> alt.Color:
     return alt.Color("colour:N", scale=None)
 
 
-def _draw(chart: alt.Chart | alt.LayerChart, rows: Sequence[Row], name: str, title: str) -> str:
+def _draw(chart: alt.Chart | alt.LayerChart, rows: Sequence[Row], name: str, title: str) -> Markup:
     """Draw a chart of some rows, which all its layers share but for rules, which have data of their
     own.
     """
@@ -185,4 +186,4 @@ def _draw(chart: alt.Chart | alt.LayerChart, rows: Sequence[Row], name: str, tit
         "config": config,
         "padding": {"left": 0, "top": 4, "right": 18, "bottom": 4},
     }
-    return inline(vl_convert.vegalite_to_svg(spec, allowed_base_urls=[]), name, title)
+    return Markup(inline(vl_convert.vegalite_to_svg(spec, allowed_base_urls=[]), name, title))

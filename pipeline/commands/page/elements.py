@@ -49,9 +49,8 @@ class Table:
 
     @classmethod
     def of(cls, shown: report.Table, *, texts: int = 1, total: bool = False) -> Table:
-        """A table that the terminal shows, too."""
-        cells = [[printable(cell) for cell in row] for row in shown.cells]
-        return cls([printable(name) for name in shown.names], cells, texts, total)
+        """A table as the terminal shows it."""
+        return cls(shown.names, shown.cells, texts, total)
 
 
 @dataclass(frozen=True)
@@ -94,8 +93,8 @@ def percent(part: int, whole: int) -> float:
     return round(100 * part / whole, 5) if whole else 0.0
 
 
-def share_text(part: int, whole: int) -> str:
-    """In percent with two decimals; of nothing it is none."""
+def share_text(part: int, whole: int | None) -> str:
+    """In percent with two decimals; of nothing, or of what is not known, it is none."""
     return f"{percent_text(part, whole, 2)}%" if whole else "-"
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from mixtures.audit.portrait import Portrait
 from mixtures.mix.claims import Claims
-from pipeline.commands.build.report import FATES, fate_of
+from pipeline.commands.build.report import FATES
 from pipeline.commands.export.html.figures import (
     asked_tokens,
     asks,
-    names,
+    by_fate,
     published_of,
     waterfalls,
 )
@@ -66,25 +66,22 @@ def shares(claims: Claims) -> list[Bar]:
 
     return [
         Bar(
-            name,
+            source.label,
             share_text(source.realised_tokens, total),
             [visible_part(0, 100 * realised / most, hue(number))],
             placed(wanted),
             placed(stated),
         )
-        for number, (source, name, (realised, wanted, stated)) in enumerate(
-            zip(claims.sources, names(claims), found, strict=True)
+        for number, (source, (realised, wanted, stated)) in enumerate(
+            zip(claims.sources, found, strict=True)
         )
     ]
 
 
 def waterfall(claims: Claims) -> list[Bar]:
     """What became of the rows of all sources: each bar hangs where the one above ended."""
-    sums = dict.fromkeys(FATES, 0)
-    for reasons in waterfalls(claims).values():
-        for reason, count in reasons.items():
-            if reason != "rows":
-                sums[fate_of(reason)] += count
+    counted = list(map(by_fate, waterfalls(claims).values()))
+    sums = {fate: sum(one[fate] for one in counted) for fate in FATES}
     rows = left = sum(sums.values())
     steps = [Bar("rows read", f"{rows:,}", [visible_part(0, 100 if rows else 0, "read")])]
     for fate, count in sums.items():
@@ -102,11 +99,7 @@ def fates(claims: Claims) -> list[Bar]:
     bars = []
     for name, reasons in waterfalls(claims).items():
         total, begin, parts = reasons.get("rows", 0), 0, []
-        counts = dict.fromkeys(FATES, 0)
-        for reason, count in reasons.items():
-            if reason != "rows":
-                counts[fate_of(reason)] += count
-        for fate, count in counts.items():
+        for fate, count in by_fate(reasons).items():
             if count:
                 parts.append(Part(percent(begin, total), percent(count, total), fate))
                 begin += count

@@ -10,11 +10,11 @@ from mixtures.audit.portrait import Portrait
 from mixtures.mix.claims import Claims
 from mixtures.mix.judged.filters import FilterClaim
 from mixtures.stream.placebo import next_class
+from pipeline import report
 from pipeline.commands.build.report import cut_text
-from pipeline.commands.export.html.figures import names
-from pipeline.commands.page.axes import histogram_rows, length_edges
+from pipeline.commands.page.axes import histogram_rows, length_edges, mean_text
 from pipeline.commands.page.elements import Row, Table, share_text
-from pipeline.report import count
+from pipeline.report import Column, count
 
 
 def strays(portrait: Portrait, number: int) -> list[dict[str, float]]:
@@ -30,23 +30,20 @@ def strays(portrait: Portrait, number: int) -> list[dict[str, float]]:
     ]
 
 
+_STRAY_COLUMNS = (
+    Column("source", "label"),
+    Column("strays at most, tokens", lambda source: source.deviation.measured_tokens, count),
+    Column("proven bound, tokens", lambda source: source.deviation.bound_tokens, count),
+    Column(
+        "of the bound", "deviation", lambda far: share_text(far.measured_tokens, far.bound_tokens)
+    ),
+    Column("longest document, tokens", "longest_tokens", count),
+)
+
+
 def stray_table(claims: Claims) -> Table:
     """Measured distance of each strand from its share, and the proven bound."""
-    rows = []
-    for source, name in zip(claims.sources, names(claims), strict=True):
-        measured, bound = source.deviation.measured_tokens, source.deviation.bound_tokens
-        used = share_text(measured, bound) if bound else "-"
-        rows.append([name, f"{measured:,}", count(bound), used, f"{source.longest_tokens:,}"])
-    return Table(
-        [
-            "source",
-            "strays at most, tokens",
-            "proven bound, tokens",
-            "of the bound",
-            "longest document, tokens",
-        ],
-        rows,
-    )
+    return Table.of(report.Table(claims.sources, _STRAY_COLUMNS))
 
 
 def length_rows(portrait: Portrait, number: int) -> list[Row]:
@@ -78,30 +75,17 @@ def removed_rows(item: FilterClaim, donors: Mapping[str, int]) -> list[Row]:
     return histogram_rows(edges, *counts)
 
 
+_LENGTH_COLUMNS = (
+    Column("source", lambda row: row[0].label),
+    Column("documents", lambda row: row[1].documents, count),
+    Column("median, tokens", lambda row: row[1].median, count),
+    Column("mean, tokens", 1, mean_text),
+    Column("longest, tokens", lambda row: row[1].longest or None, count),
+    Column("last document cut to", lambda row: row[0].cut, cut_text),
+)
+
+
 def length_table(claims: Claims, portrait: Portrait) -> Table:
     """Median, mean and longest length of each strand, and its cut document."""
-    rows = []
-    for source, name, lengths in zip(claims.sources, names(claims), portrait.lengths, strict=True):
-        mean = f"{lengths.tokens / lengths.documents:,.1f}" if lengths.documents else "-"
-        longest = f"{lengths.longest:,}" if lengths.documents else "-"
-        rows.append(
-            [
-                name,
-                f"{lengths.documents:,}",
-                f"{lengths.median:,}",
-                mean,
-                longest,
-                cut_text(source.cut),
-            ]
-        )
-    return Table(
-        [
-            "source",
-            "documents",
-            "median, tokens",
-            "mean, tokens",
-            "longest, tokens",
-            "last document cut to",
-        ],
-        rows,
-    )
+    rows = zip(claims.sources, portrait.lengths, strict=True)
+    return Table.of(report.Table(rows, _LENGTH_COLUMNS))

@@ -8,6 +8,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from typing import Any
 
 from huggingface_hub.constants import HUGGINGFACE_CO_URL_HOME
 
@@ -18,7 +19,7 @@ from pipeline import report
 from pipeline.commands.build.report import FATES, corpus_rows, fate_of, joined, waterfall_table
 from pipeline.commands.export.card import REPOSITORY, shipped_name
 from pipeline.commands.page.elements import MAX_PICTURES, Table, share_text
-from pipeline.report import plural, printable, size
+from pipeline.report import Column, count, plural, printable, short_hash, size
 
 SHOWN_FILES = 12
 _QUALITY = "quality "
@@ -33,54 +34,38 @@ def pictured(claims: Claims) -> list[int]:
     return sorted(most[:MAX_PICTURES])
 
 
-def names(claims: Claims) -> list[str]:
-    """Each strand's name, as it can be printed."""
-    return [printable(source.label) for source in claims.sources]
-
-
 def source_table(claims: Claims) -> Table:
     """Tokens and documents of each strand: asked, realised, published."""
-    published, counts = claims.published, not is_preview(claims)
-    columns = ["source", "asked tokens", "realised tokens", "realised share", "documents"]
-    if published.sources:
-        columns += ["published share"]
-        columns += ["published tokens", "published documents"] if counts else []
-    rows = []
-    for source, name in zip(claims.sources, names(claims), strict=True):
-        row = [
-            name,
-            report.count(source.asked_tokens if asks(source) else None),
-            f"{source.realised_tokens:,}",
-        ]
-        row += [share_text(source.realised_tokens, claims.total_tokens), f"{source.documents:,}"]
-        if published.sources:
-            row += _published_cells(published_of(claims, source), counts=counts)
-        rows.append(row)
-    for corpus in corpus_rows(claims.sources, claims.corpora):
-        row = [printable(corpus.label), f"{corpus.asked_tokens:,}", f"{corpus.realised_tokens:,}"]
-        row += [share_text(corpus.realised_tokens, claims.total_tokens), f"{corpus.documents:,}"]
-        if published.sources:
-            stated = published.sources.get(corpus.corpus) or PublishedSource()
-            row += _published_cells(stated, counts=counts)
-        rows.append(row)
-    total = [
-        "total",
-        f"{asked_tokens(claims):,}",
-        f"{claims.total_tokens:,}",
-        "100.00%",
-        f"{claims.total_documents:,}",
+    published, total = claims.published, {"source": "total", "asked tokens": asked_tokens(claims)}
+    total |= dict.fromkeys(("realised tokens", "realised share"), claims.total_tokens)
+    total["documents"] = claims.total_documents
+
+    def share_of_mix(tokens: int) -> str:
+        return share_text(tokens, claims.total_tokens)
+
+    columns = [
+        Column("source", lambda row: row[0].label),
+        Column("asked tokens", lambda row: row[0].asked_tokens if row[1] else None, count),
+        Column("realised tokens", lambda row: row[0].realised_tokens, count),
+        Column("realised share", lambda row: row[0].realised_tokens, share_of_mix),
+        Column("documents", lambda row: row[0].documents, count),
     ]
     if published.sources:
-        whole = PublishedSource(tokens=published.tokens, documents=published.documents)
-        total += ["", *_published_cells(whole, counts=counts)[1:]]
-    return Table(columns, [*rows, total], total=True)
+        columns.append(Column("published share", lambda row: row[2].percent, _percent))
+    if published.sources and not is_preview(claims):
+        columns.append(Column("published tokens", lambda row: row[2].tokens, count))
+        columns.append(Column("published documents", lambda row: row[2].documents, count))
+        total |= {"published tokens": published.tokens, "published documents": published.documents}
+    rows: list[Any] = [(one, asks(one), published_of(claims, one)) for one in claims.sources]
+    rows += [
+        (one, True, published.sources.get(one.corpus) or PublishedSource())
+        for one in corpus_rows(claims.sources, claims.corpora)
+    ]
+    return Table.of(report.Table(rows, columns, total), total=True)
 
 
-def _published_cells(figures: PublishedSource, *, counts: bool) -> list[str]:
-    """counts: whether tokens and documents are of the size that is published, not a preview's."""
-    percents = f"{figures.percent}%" if figures.percent else "-"
-    sizes = [report.count(figures.tokens), report.count(figures.documents)]
-    return [percents, *(sizes if counts else [])]
+def _percent(published: str | None) -> str:
+    return f"{published}%" if published else "-"
 
 
 def is_preview(claims: Claims) -> bool:
@@ -134,7 +119,8 @@ def published_of(claims: Claims, source: SourceClaim) -> PublishedSource:
 def short_notes(claims: Claims) -> list[str]:
     """Who was short of its quota and who gave what was missing, and which documents end a quota."""
     notes = []
-    for source, name in zip(claims.sources, names(claims), strict=True):
+    for source in claims.sources:
+        name = printable(source.label)
         for giver, tokens in source.refilled.items():
             notes.append(
                 f"{name} was {tokens:,} tokens short; {printable(giver)} gave what was missing."
@@ -165,7 +151,7 @@ def fate_table(claims: Claims) -> Table:
 def quality_table(claims: Claims) -> Table | None:
     """Rows that quality steps dropped, by step, reason and source; None if they dropped none."""
     rows = [
-        [printable(reason.removeprefix(_QUALITY)), name, f"{number:,}"]
+        [reason.removeprefix(_QUALITY), name, count(number)]
         for name, counts in waterfalls(claims).items()
         for reason, number in counts.items()
         if reason.startswith(_QUALITY) and number
@@ -173,15 +159,19 @@ def quality_table(claims: Claims) -> Table | None:
     return Table(["step and reason", "source", "rows"], sorted(rows), texts=2) if rows else None
 
 
+def by_fate(counts: Mapping[str, int]) -> dict[str, int]:
+    """Rows of a source by FATES. counts: by reason."""
+    sums = dict.fromkeys(FATES, 0)
+    for reason, number in counts.items():
+        if reason != "rows":
+            sums[fate_of(reason)] += number
+    return sums
+
+
 def used_fates(claims: Claims) -> dict[str, str]:
     """Fates that occur, with their labels: a legend."""
-    occurring = {
-        fate_of(reason)
-        for counts in waterfalls(claims).values()
-        for reason, count in counts.items()
-        if count and reason != "rows"
-    }
-    return {fate: label for fate, label in FATES.items() if fate in occurring}
+    counted = list(map(by_fate, waterfalls(claims).values()))
+    return {fate: label for fate, label in FATES.items() if any(one[fate] for one in counted)}
 
 
 def waterfalls(claims: Claims) -> dict[str, dict[str, int]]:
@@ -190,29 +180,24 @@ def waterfalls(claims: Claims) -> dict[str, dict[str, int]]:
     return {printable(name): joined(claims.removed.get(name, {})) for name in sources}
 
 
+_EPOCH_COLUMNS = (
+    Column("source", lambda row: row[0].label),
+    Column("kind", lambda row: _kind(row[0])),
+    Column("epochs", lambda row: row[0].epochs, count),
+    Column("documents, first time", 1, count),
+    Column("documents, again", lambda row: row[0].documents - row[1], count),
+    Column("tokens", lambda row: row[0].realised_tokens, count),
+)
+
+
 def epoch_table(claims: Claims, portrait: Portrait) -> Table:
     """How often documents of each strand are in the mix."""
-    rows = []
-    for source, name, first in zip(
-        claims.sources, names(claims), portrait.first_documents, strict=True
-    ):
-        kind = "insert" if source.insert else "second copies" if source.copy_number else "source"
-        again = source.documents - first
-        rows.append(
-            [
-                name,
-                kind,
-                f"{source.epochs:,}",
-                f"{first:,}",
-                f"{again:,}",
-                f"{source.realised_tokens:,}",
-            ]
-        )
-    return Table(
-        ["source", "kind", "epochs", "documents, first time", "documents, again", "tokens"],
-        rows,
-        texts=2,
-    )
+    rows = zip(claims.sources, portrait.first_documents, strict=True)
+    return Table.of(report.Table(rows, _EPOCH_COLUMNS), texts=2)
+
+
+def _kind(source: SourceClaim) -> str:
+    return "insert" if source.insert else "second copies" if source.copy_number else "source"
 
 
 def similarity(ratios: Sequence[str]) -> str:
@@ -237,24 +222,26 @@ def hub_links(claims: Claims) -> list[tuple[str, str, str]]:
     return [(printable(name), repo, address) for name, (repo, address) in found.items()]
 
 
+_LICENCE_COLUMNS = (
+    Column("source", "label"),
+    Column("data set", "definition"),
+    Column("licence", "licence"),
+    Column("commercial use", "non_commercial", ("not forbidden", "forbidden").__getitem__),
+    Column("tokens in the mix", "realised_tokens", count),
+)
+
+
 def licence_table(claims: Claims) -> Table:
     """The licence of each source, as its definition says."""
-    rows = []
-    for source, name in zip(claims.sources, names(claims), strict=True):
-        if not source.copy_number:
-            use = "forbidden" if source.non_commercial else "not forbidden"
-            rows.append(
-                [
-                    name,
-                    printable(source.definition),
-                    printable(source.licence),
-                    use,
-                    f"{source.realised_tokens:,}",
-                ]
-            )
-    return Table(
-        ["source", "data set", "licence", "commercial use", "tokens in the mix"], rows, texts=4
-    )
+    sources = [source for source in claims.sources if not source.copy_number]
+    return Table.of(report.Table(sources, _LICENCE_COLUMNS), texts=4)
+
+
+_FILE_COLUMNS = (
+    Column("file", "path"),
+    Column("size", "size", size),
+    Column("sha256", "sha256", lambda digest: f"{short_hash(digest)}…"),
+)
 
 
 def input_tables(inputs: Mapping[str, Sequence[InputClaim]]) -> list[tuple[str, str, Table]]:
@@ -265,21 +252,9 @@ def input_tables(inputs: Mapping[str, Sequence[InputClaim]]) -> list[tuple[str, 
     """
     tables = []
     for name, files in inputs.items():
-        whole = size(sum(file.size for file in files))
-        more = (
-            f"; the first {SHOWN_FILES} are listed, manifest.json has each"
-            if len(files) > SHOWN_FILES
-            else ""
-        )
-        rows = [
-            [printable(file.path), size(file.size), f"{file.sha256[:16]}…"]
-            for file in files[:SHOWN_FILES]
-        ]
-        tables.append(
-            (
-                printable(name),
-                f"{plural(len(files), 'file')}, {whole}{more}",
-                Table(["file", "size", "sha256"], rows),
-            )
-        )
+        sentence = f"{plural(len(files), 'file')}, {size(sum(file.size for file in files))}"
+        if len(files) > SHOWN_FILES:
+            sentence += f"; the first {SHOWN_FILES} are listed, manifest.json has each"
+        shown = report.Table(files[:SHOWN_FILES], _FILE_COLUMNS)
+        tables.append((printable(name), sentence, Table.of(shown)))
     return tables

@@ -84,13 +84,9 @@ def page(mix: Path, store: Path | None, tokenizer: Path | None, samples: int) ->
 
 def _sections(mix: Path, claims: Claims, portrait: Portrait) -> dict[str, object]:
     """Everything that is shown as text or tables."""
-    fit, named = (
-        claims.fit(claims.total_tokens),
-        zip(figures.names(claims), claims.sources, strict=True),
-    )
-    bound = [
-        (name, source) for name, source in named if source.non_commercial and source.realised_tokens
-    ]
+    fit = claims.fit(claims.total_tokens)
+    placebos = placebo_table(claims.filters)
+    bound = [one for one in claims.sources if one.non_commercial and one.realised_tokens]
     return {
         "claims": claims,
         "name": printable(claims.name),
@@ -99,14 +95,15 @@ def _sections(mix: Path, claims: Claims, portrait: Portrait) -> dict[str, object
         "recipe": visible(json.dumps(claims.recipe, indent=1, ensure_ascii=False)),
         "removed_figures": figures.removed_figures(claims),
         "strands": [
-            {"name": name, "hue": hue(number)} for number, name in enumerate(figures.names(claims))
+            {"name": printable(source.label), "hue": hue(number)}
+            for number, source in enumerate(claims.sources)
         ],
         "pictured": figures.pictured(claims),
         "built": _built(mix),
         "size": claims.size,
-        "non_commercial": [name for name, source in bound if not source.copy_number],
+        "non_commercial": [printable(one.label) for one in bound if not one.copy_number],
         "non_commercial_share": share_text(
-            sum(source.realised_tokens for _, source in bound), claims.total_tokens
+            sum(one.realised_tokens for one in bound), claims.total_tokens
         ),
         "rows_read": sum(counts.get("rows", 0) for counts in claims.removed.values()),
         "source_table": figures.source_table(claims),
@@ -114,8 +111,10 @@ def _sections(mix: Path, claims: Claims, portrait: Portrait) -> dict[str, object
         "fate_table": figures.fate_table(claims),
         "quality_table": figures.quality_table(claims),
         "fates": figures.used_fates(claims),
-        "filter_table": _filter_table(claims),
-        "placebo_table": _placebo_table(claims),
+        "filter_title": filter_title(claims),
+        "filter_table": Table.of(removal_table(claims), total=True) if claims.filters else None,
+        "placebo_title": PLACEBO_TITLE,
+        "placebo_table": Table.of(placebos, total=True) if placebos else None,
         "arm": arm_section(claims),
         "removed_by": [
             {"name": printable(item.label), "placebo": item.placebo} for item in claims.filters
@@ -218,36 +217,19 @@ def _built(folder: Path) -> dict[str, str]:
     return {"date": date[:10], "version": printable(version)[:40]}
 
 
-def _filter_table(claims: Claims) -> tuple[str, Table] | None:
-    """What filters removed of each source."""
-    if not claims.filters:
-        return None
-    return filter_title(claims), Table.of(removal_table(claims), total=True)
-
-
-def _placebo_table(claims: Claims) -> tuple[str, Table] | None:
-    """What placebos removed beside what they imitate."""
-    table = placebo_table(claims.filters)
-    if table is None:
-        return None
-    return PLACEBO_TITLE, Table.of(table, total=True)
-
-
 def _samples(
     mix: Path, claims: Claims, portrait: Portrait, tokenizer: Path | None
 ) -> list[dict[str, object]]:
     """The sampled documents of each strand that has any."""
     positions = [at for sampled_positions in portrait.samples for at in sampled_positions]
     documents = iter(sampled(TracedMix(mix), positions, tokenizer) if positions else [])
-    shown = []
-    for number, (source, name, sampled_positions) in enumerate(
-        zip(claims.sources, figures.names(claims), portrait.samples, strict=True)
-    ):
-        strand = {
-            "name": name,
+    return [
+        {
+            "name": printable(source.label),
             "source": source.name,
             "copies": source.copy_number,
             "hue": hue(number),
+            "documents": [next(documents) for _ in portrait.samples[number]],
         }
-        shown.append({**strand, "documents": [next(documents) for _ in sampled_positions]})
-    return shown
+        for number, source in enumerate(claims.sources)
+    ]

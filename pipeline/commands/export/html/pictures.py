@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-from markupsafe import Markup
+from collections.abc import Sequence
 
 from mixtures.audit.portrait import Portrait
 from mixtures.mix.claims import Claims
-from mixtures.mix.judged.filters import FilterClaim
 from pipeline.commands.export.html import curves, figures
 from pipeline.commands.export.html.samples import Scores
 from pipeline.commands.page import charts
@@ -19,58 +16,51 @@ from pipeline.report import printable
 
 def pictures(claims: Claims, portrait: Portrait, scores: Sequence[Scores]) -> dict[str, object]:
     """Each chart as an element of the page, by its name in the template."""
+    drawn = {
+        number: (printable(claims.sources[number].label), f"var(--{hue(number)})")
+        for number in figures.pictured(claims)
+    }
     longest = int(length_edges(max(lengths.longest for lengths in portrait.lengths))[-1])
+    donors = claims.arm.lengths if claims.arm else {}
+    removed = [(item.label, curves.removed_rows(item, donors)) for item in claims.filters]
     return {
         "stray_charts": [
-            Markup(_stray(claims, portrait, number)) for number in figures.pictured(claims)
+            charts.stray(
+                curves.strays(portrait, number),
+                colour,
+                claims.sources[number].deviation.bound_tokens,
+                f"stray{number}",
+                f"Distance of {name} from its share, in tokens",
+            )
+            for number, (name, colour) in drawn.items()
         ],
         "length_charts": [
-            Markup(_lengths(claims, portrait, longest, number))
-            for number in figures.pictured(claims)
+            charts.lengths(
+                curves.length_rows(portrait, number),
+                longest,
+                colour,
+                f"lengths{number}",
+                f"Documents and tokens of {name} by length",
+            )
+            for number, (name, colour) in drawn.items()
         ],
         "removed_charts": [
-            Markup(_removed(item, number, claims.arm.lengths if claims.arm else {}))
-            for number, item in enumerate(claims.filters)
+            charts.lengths(
+                rows,
+                int(rows[-1]["high"]) if rows else 2,
+                "var(--filter)",
+                f"removed{number}",
+                f"Documents that {printable(label)} removed, by length",
+            )
+            for number, (label, rows) in enumerate(removed)
         ],
-        "score_charts": [Markup(_scores(found, number)) for number, found in enumerate(scores)],
+        "score_charts": [
+            charts.scores(
+                score_rows(found.edges, found.removed, found.kept),
+                logit(found.above),
+                f"scores{number}",
+                f"Scores that {printable(found.label)} gave, and its threshold",
+            )
+            for number, found in enumerate(scores)
+        ],
     }
-
-
-def _stray(claims: Claims, portrait: Portrait, number: int) -> str:
-    title = f"Distance of {figures.names(claims)[number]} from its share, in tokens"
-    bound = claims.sources[number].deviation.bound_tokens
-    return charts.stray(
-        curves.strays(portrait, number),
-        f"var(--{hue(number)})",
-        bound,
-        f"stray{number}",
-        title,
-    )
-
-
-def _lengths(claims: Claims, portrait: Portrait, longest: int, number: int) -> str:
-    title = f"Documents and tokens of {figures.names(claims)[number]} by length"
-    return charts.lengths(
-        curves.length_rows(portrait, number),
-        longest,
-        f"var(--{hue(number)})",
-        f"lengths{number}",
-        title,
-    )
-
-
-def _removed(item: FilterClaim, number: int, donors: Mapping[str, int]) -> str:
-    rows = curves.removed_rows(item, donors)
-    title = f"Documents that {printable(item.label)} removed, by length"
-    longest = int(rows[-1]["high"]) if rows else 2
-    return charts.lengths(rows, longest, "var(--filter)", f"removed{number}", title)
-
-
-def _scores(found: Scores, number: int) -> str:
-    rows = score_rows(found.edges, found.removed, found.kept)
-    return charts.scores(
-        rows,
-        logit(found.above),
-        f"scores{number}",
-        f"Scores that {printable(found.label)} gave, and its threshold",
-    )
