@@ -23,3 +23,8 @@ def percent_text(part: int, whole: int, decimals: int) -> str:
     scaled = (2 * 100 * 10**decimals * abs(part) + whole) // (2 * whole)
     sign = "-" if part < 0 and scaled else ""
     return f"{sign}{scaled // 10**decimals}.{scaled % 10**decimals:0{decimals}d}"
+
+
+def share_text(part: int, whole: int | None, decimals: int = 2) -> str:
+    """The same with `%`; `-` where there is no whole, or it is not known."""
+    return f"{percent_text(part, whole, decimals)}%" if whole else "-"

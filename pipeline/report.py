@@ -36,6 +36,7 @@ __all__ = [
     "plural",
     "print_fit",
     "printable",
+    "printed_percent",
     "progress",
     "result",
     "say",
@@ -132,6 +133,11 @@ def minutes(seconds: int | None) -> str:
 def share(part: float | Decimal | None, decimals: int = 2) -> str:
     """A share of 1 in per cent: `12.34%`; `-` for what is not known."""
     return "-" if part is None else f"{100 * part:.{decimals}f}%"
+
+
+def printed_percent(percent: str | None) -> str:
+    """A percent as somebody printed it: `12.3%`; `-` for what is not known."""
+    return f"{percent}%" if percent else "-"
 
 
 def short_hash(digest: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from mixtures.audit.report import AuditReport, Check
 from mixtures.mix.judged.near import NearClaim
-from mixtures.words import percent_text, plural
+from mixtures.words import plural, share_text
 from pipeline.commands.audit.audit import MixAudit
 from pipeline.commands.build.removals import (
     PLACEBO_TITLE,
@@ -32,9 +32,7 @@ def source_table(audit: AuditReport) -> Table:
         Column("source", "label"),
         Column("asked", "asked_tokens", count),
         Column("realised", "realised_tokens", count),
-        Column(
-            "share", "realised_tokens", lambda part: f"{percent_text(part, audit.total_tokens, 4)}%"
-        ),
+        Column("share", "realised_tokens", lambda part: share_text(part, audit.total_tokens, 4)),
         Column("documents", "documents", count),
         Column("epochs", "epochs", count),
         Column("last document cut to", "cut", cut_text),
@@ -98,7 +96,7 @@ _FILTER_COLUMNS = (
 
 _CLUSTER_COLUMNS = (
     Column("documents in a cluster", lambda row: f"{row[0]:,} to {2 * row[0] - 1:,}"),
-    Column("clusters", lambda row: row[1], count),
+    Column("clusters", 1, count),
 )
 
 

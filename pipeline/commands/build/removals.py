@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, Protocol
 
 from mixtures.mix.claim import PublishedClaims
 from mixtures.mix.claims import SourceClaim
 from mixtures.mix.judged.filters import FilterClaim
-from mixtures.words import percent_text
-from pipeline.report import Column, Table, count
+from mixtures.words import share_text
+from pipeline.report import Column, Table, count, printed_percent
 
 PLACEBO_TITLE = "placebos beside the filters that they imitate"
 
 
-class _RemovalRow(NamedTuple):
-    """What all filters together removed of a source."""
-
-    source: str
-    documents: int
-    tokens: int
-    judged: int
-    """Documents: those removed, and those kept."""
-    published: str | None
-    """Percent of the authors' documents."""
-
-
 _REMOVAL_COLUMNS = (
-    Column("source", "source"),
-    Column("documents", "documents", count),
-    Column("tokens", "tokens", count),
-    Column(
-        "share of documents",
-        lambda row: f"{percent_text(row.documents, row.judged, 2)}%" if row.judged else "-",
-    ),
-    Column("published share", lambda row: f"{row.published}%" if row.published else "-"),
+    Column("source", 0),
+    Column("documents", 1, count),
+    Column("tokens", 2, count),
+    Column("share of documents", lambda row: share_text(row[1], row[3])),
+    Column("published share", 4, printed_percent),
 )
 
 
@@ -71,7 +56,8 @@ def removal_table(mix: Removed) -> Table:
     authors' mixes.
     """
     removed, published = mix.removed, mix.published
-    counts: dict[str, tuple[int, int, int]] = {}  # as `_RemovalRow` has them
+    # removed documents, their tokens, and documents that were removed or kept
+    counts: dict[str, tuple[int, int, int]] = {}
     for item in mix.filters:
         for name, figures in item.removed.items():
             kept = removed.get(name, {}).get("kept", 0) - mix.given(name)
@@ -91,12 +77,12 @@ def removal_table(mix: Removed) -> Table:
             counts[label] = _added(counts[name] for name in names)
             stated[label] = known.removed_percent if known else None
     rows = [
-        _RemovalRow(name, *counts[name], percent)
+        (name, *counts[name], percent)
         for name, percent in stated.items()
         if name in counts  # an insert is not
     ]
     # a source may be called total
-    rows.append(_RemovalRow("total", *total, published.removed_percent))
+    rows.append(("total", *total, published.removed_percent))
     return Table(rows, _REMOVAL_COLUMNS)
 
 
@@ -107,38 +93,17 @@ def _added(counts: Iterable[tuple[int, int, int]]) -> tuple[int, int, int]:
     return documents, tokens, judged
 
 
-class _PlaceboRow(NamedTuple):
-    """What a placebo removed of a source, and what it imitates there."""
-
-    placebo: str
-    source: str
-    documents: int
-    tokens: int
-    imitated_documents: int
-    imitated_tokens: int
-    unmatched_documents: int
-    unmatched_tokens: int
-    elsewhere: str
-
-
 _PLACEBO_COLUMNS = (
-    Column("placebo", "placebo"),
-    Column("source", "source", left=True),
-    Column("its documents", "documents", count),
-    Column("the filter's", "imitated_documents", count),
-    Column("its tokens", "tokens", count),
-    Column("the filter's", "imitated_tokens", count),
-    Column(
-        "off",
-        lambda row: (
-            f"{percent_text(row.tokens - row.imitated_tokens, row.imitated_tokens, 2)}%"
-            if row.imitated_tokens
-            else "-"
-        ),
-    ),
-    Column("unmatched", "unmatched_documents", count),
-    Column("of tokens", "unmatched_tokens", count),
-    Column("matched elsewhere", "elsewhere", left=True),
+    Column("placebo", 0),
+    Column("source", 1, left=True),
+    Column("its documents", 2, count),
+    Column("the filter's", 3, count),
+    Column("its tokens", 4, count),
+    Column("the filter's", 5, count),
+    Column("off", lambda row: share_text(row[4] - row[5], row[5])),
+    Column("unmatched", 6, count),
+    Column("of tokens", 7, count),
+    Column("matched elsewhere", 8, left=True),
 )
 
 
@@ -146,25 +111,21 @@ def placebo_table(filters: Iterable[FilterClaim]) -> Table | None:
     """What placebos removed beside what the filters remove that they imitate, by source and in all;
     None if there are none.
     """
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for item in filters:
         if item.matched is None:
             continue
-        mine = [
-            _PlaceboRow(
-                item.label,
-                name,
-                item.removed[name].documents,
-                item.removed[name].tokens,
-                said.documents,
-                said.tokens,
-                said.unmatched_documents,
-                said.unmatched_tokens,
+        mine: list[tuple[Any, ...]] = [
+            (
+                *(item.label, name),
+                *(item.removed[name].documents, said.documents),
+                *(item.removed[name].tokens, said.tokens),
+                *(said.unmatched_documents, said.unmatched_tokens),
                 ", ".join(f"{number:,} in {other}" for other, number in said.elsewhere.items()),
             )
             for name, said in item.matched.sources.items()
             if name in item.removed
         ]
-        sums = [sum(getattr(row, name) for row in mine) for name in _PlaceboRow._fields[2:8]]
-        rows += [*mine, _PlaceboRow._make([item.label, "total", *sums, ""])]
+        sums = [sum(row[at] for row in mine) for at in range(2, 8)]
+        rows += [*mine, (item.label, "total", *sums, "")]
     return Table(rows, _PLACEBO_COLUMNS) if rows else None

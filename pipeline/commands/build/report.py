@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from operator import itemgetter
 from typing import NamedTuple
 
 from mixtures.mix.claims import Claims, CutClaim, SourceClaim
@@ -14,7 +13,7 @@ from mixtures.mix.judged.contamination import ContaminationClaim
 from mixtures.mix.judged.filters import FilterClaim
 from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.recipe.near_request import NEAR
-from mixtures.words import percent_text, plural
+from mixtures.words import plural, share_text
 from pipeline.commands.build.removals import (
     PLACEBO_TITLE,
     filter_title,
@@ -29,15 +28,11 @@ from pipeline.report import Column, Table, count, print_fit, say, tell
 def show(claims: Claims, folder: Place) -> None:
     """Print what a finished mix holds."""
     tokens = claims.total_tokens
-
-    def share_of_mix(part: int) -> str:
-        return f"{percent_text(part, tokens, 4)}%"
-
     columns = (
         Column("source", "label"),
         Column("asked", "asked_tokens", count),
         Column("realised", "realised_tokens", count),
-        Column("share", lambda source: source.realised_tokens, share_of_mix),
+        Column("share", "realised_tokens", lambda part: share_text(part, tokens, 4)),
         Column("documents", "documents", count),
         Column("epochs", "epochs"),
         Column("last document cut to", "cut", cut_text),
@@ -246,7 +241,7 @@ def waterfall_table(removed: Mapping[str, Counts], *, total: bool = False) -> Ta
         sums = {reason: sum(counts.get(reason, 0) for _, counts in rows) for reason in reasons}
         rows.append(("total", sums))
     columns = [Column(reason, partial(_rows_of, reason), count) for reason in reasons]
-    return Table(rows, [Column("source", itemgetter(0)), *columns])
+    return Table(rows, [Column("source", 0), *columns])
 
 
 def _rows_of(reason: str, row: tuple[str, Counts]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from operator import itemgetter
 from typing import Any
 
 from mixtures.mix.claims import Claims
@@ -16,7 +15,7 @@ from mixtures.mix.judged.arms import (
     SlotClaim,
 )
 from mixtures.rules.filter_definition import MILLION
-from mixtures.words import percent_text, plural
+from mixtures.words import percent_text, plural, share_text
 from pipeline.report import Column, Table, count, say
 
 _SLOT_COLUMNS = (
@@ -27,12 +26,7 @@ _SLOT_COLUMNS = (
     Column("cut", "cut", count),
     Column("joined", "joined", count),
     Column("tokens", "tokens", count),
-    Column(
-        "in cut donors",
-        lambda row: (
-            f"{percent_text(row['cut_tokens'], row['tokens'], 2)}%" if row["tokens"] else "-"
-        ),
-    ),
+    Column("in cut donors", lambda row: share_text(row["cut_tokens"], row["tokens"])),
     Column("donors it gives", "given", count),
 )
 
@@ -52,9 +46,7 @@ def _total(rows: Sequence[Mapping[str, Any]], *names: str) -> dict[str, Any]:
 
 
 _SCORE_ROWS = ("documents", "scored", "least", *(f"{10 * at}%" for at in range(1, 10)), "largest")
-_SCORE_COLUMNS = tuple(
-    Column(name, itemgetter(at)) for at, name in enumerate(("", "removed", "donors"))
-)
+_SCORE_COLUMNS = tuple(Column(name, at) for at, name in enumerate(("", "removed", "donors")))
 
 
 def _scores(said: ScoredClaim) -> list[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from mixtures.audit.portrait import Lengths
 from mixtures.diff.figures import SIDES, DiffFigures
 from mixtures.mix.claims import Claims
+from mixtures.words import share_text
 from pipeline import report
 from pipeline.commands.diff.diff import MixDiff
 from pipeline.commands.diff.report import (
@@ -33,7 +34,6 @@ from pipeline.commands.page.elements import (
     percent,
     render,
     require_packages,
-    share_text,
     visible_part,
 )
 from pipeline.report import count, printable

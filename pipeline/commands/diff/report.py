@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any
 
 from mixtures.diff.figures import OTHERWISE, SIDES, DiffFigures, SharedFigures
 from mixtures.words import plural
@@ -32,71 +32,47 @@ def show(diff: MixDiff) -> None:
         tell(line)
 
 
-class SourceRow(NamedTuple):
-    """What a source shares and has alone: distinct documents, and the tokens of all their
-    places.
-    """
-
-    source: str
-    shared: int
-    tokens_a: int
-    tokens_b: int
-    only_a: int
-    only_a_tokens: int
-    only_b: int
-    only_b_tokens: int
-
-
 SOURCE_COLUMNS = (
-    Column("source", "source"),
-    Column("shared documents", "shared", count),
-    Column("tokens in A", "tokens_a", count),
-    Column("tokens in B", "tokens_b", count),
-    Column("only in A", "only_a", count),
-    Column("tokens", "only_a_tokens", count),
-    Column("only in B", "only_b", count),
-    Column("tokens", "only_b_tokens", count),
+    Column("source", 0),
+    Column("shared documents", 1, count),
+    Column("tokens in A", 2, count),
+    Column("tokens in B", 3, count),
+    Column("only in A", 4, count),
+    Column("tokens", 5, count),
+    Column("only in B", 6, count),
+    Column("tokens", 7, count),
 )
 
 
-def source_rows(figures: DiffFigures) -> list[SourceRow]:
-    """Sources that share documents first, each kind by name; the total last."""
+def source_rows(figures: DiffFigures) -> list[list[Any]]:
+    """What each source shares and has alone: distinct documents, and the tokens of all their
+    places. Sources that share documents first, each kind by name; the total last.
+    """
     alone = [source for side in SIDES for source, _ in sorted(figures.only[side])]
-    rows: dict[str, list[int]] = {}
+    rows: list[list[Any]] = []
     for source in dict.fromkeys([*sorted(figures.shared), *alone]):
         shared = figures.shared.get(source, SharedFigures())
-        rows[source] = [shared.documents, shared.tokens_a, shared.tokens_b]
+        rows.append([source, shared.documents, shared.tokens_a, shared.tokens_b])
         for side in SIDES:
             only = [counts for (name, _), counts in figures.only[side].items() if name == source]
-            rows[source] += [sum(one.documents for one in only), sum(one.tokens for one in only)]
-    numbers = range(len(SOURCE_COLUMNS) - 1)
-    total = [sum(row[number] for row in rows.values()) for number in numbers]
-    # a source may be called total
-    return [*(SourceRow(source, *row) for source, row in rows.items()), SourceRow("total", *total)]
-
-
-class ReasonRow(NamedTuple):
-    """Why documents of one mix are not in the other."""
-
-    side: str
-    source: str
-    documents: int
-    tokens: int
-    why: str
+            rows[-1] += [sum(one.documents for one in only), sum(one.tokens for one in only)]
+    sums = [sum(row[number] for row in rows) for number in range(1, len(SOURCE_COLUMNS))]
+    return [*rows, ["total", *sums]]
 
 
 REASON_COLUMNS = (
-    Column("only in", "side"),
-    Column("source", "source", left=True),
-    Column("documents", "documents", count, left=True),
-    Column("tokens", "tokens", count, left=True),
-    Column("why", "why", left=True),
+    Column("only in", 0),
+    Column("source", 1, left=True),
+    Column("documents", 2, count, left=True),
+    Column("tokens", 3, count, left=True),
+    Column("why", 4, left=True),
 )
 
 
-def reason_rows(figures: DiffFigures) -> list[ReasonRow]:
+def reason_rows(figures: DiffFigures) -> list[tuple[str, str, int, int, str]]:
+    """Why documents of one mix are not in the other."""
     return [
-        ReasonRow(side.upper(), source, counts.documents, counts.tokens, f"not in {other}: {why}")
+        (side.upper(), source, counts.documents, counts.tokens, f"not in {other}: {why}")
         for side, other in (("a", "B"), ("b", "A"))
         for (source, why), counts in sorted(figures.only[side].items())
     ]

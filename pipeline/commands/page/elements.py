@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixtures.errors import RecipeError
-from mixtures.words import percent_text
 from pipeline import report
 from pipeline.report import printable
 
@@ -91,11 +90,6 @@ def hue(number: int) -> str:
 def percent(part: int, whole: int) -> float:
     """For a chart, where a rounded figure suffices."""
     return round(100 * part / whole, 5) if whole else 0.0
-
-
-def share_text(part: int, whole: int | None) -> str:
-    """In percent with two decimals; of nothing, or of what is not known, it is none."""
-    return f"{percent_text(part, whole, 2)}%" if whole else "-"
 
 
 def visible(text: str) -> str:

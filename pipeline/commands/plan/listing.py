@@ -36,8 +36,5 @@ def show_rates(rates: Rates, *, as_json: bool) -> None:
         result(asdict(rates))
         return
     work = [(name, value) for name, value in asdict(rates).items() if name != "basis"]
-    columns = [
-        Column("stage", lambda row: row[0]),
-        Column("work", lambda row: row[1], count),
-    ]
+    columns = [Column("stage", 0), Column("work", 1, count)]
     Table(work, columns).print(f"work of one core in a second, {rates.basis}")

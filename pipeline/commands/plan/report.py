@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 from functools import partial
-from typing import NamedTuple
 
 from mixtures.plan.cost import Cost
 from mixtures.plan.plan import Plan
@@ -16,7 +15,18 @@ from mixtures.plan.removal_levels import RemovedShare
 from mixtures.words import plural
 from pipeline.commands.plan.build_plan import BuildPlan
 from pipeline.commands.plan.study_report import show_study
-from pipeline.report import Column, Table, count, minutes, print_fit, say, share, size, tell
+from pipeline.report import (
+    Column,
+    Table,
+    count,
+    minutes,
+    print_fit,
+    printed_percent,
+    say,
+    share,
+    size,
+    tell,
+)
 
 
 def show(build_plan: BuildPlan) -> None:
@@ -72,7 +82,7 @@ _PUBLISHED_COLUMNS = (
     Column("tokens", "tokens", count),
     Column("documents", "documents", count),
     Column("tokens a document", "tokens_a_document", count),
-    Column("published share", "published_percent", lambda text: f"{text}%" if text else "-"),
+    Column("published share", "published_percent", printed_percent),
     Column("published tokens", "published_tokens", count),
     Column("published documents", "published_documents", count),
     Column("published tokens a document", "published_tokens_a_document", count),
@@ -105,20 +115,6 @@ def short(number: int) -> str:
     return str(number)
 
 
-class _SourceRow(NamedTuple):
-    """What is shown of a source or an insert."""
-
-    source: str
-    asked: int | None
-    resolved: int | None
-    share: float | None
-    supply: str
-    keys: str | None
-    ceiling: Decimal | None
-    epochs: str
-    licence: str
-
-
 _SOURCE_COLUMNS = (
     Column("source", "source"),
     Column("asked", "asked", count),
@@ -133,36 +129,44 @@ _SOURCE_COLUMNS = (
 
 
 def _show_sources(plan: Plan) -> None:
+    def share_of_mix(tokens: int) -> float | None:
+        return tokens / plan.total_tokens if plan.total_tokens else None
+
     rows = [
-        _SourceRow(
-            name,
-            row.asked_tokens,
-            row.resolved_tokens,
-            row.resolved_tokens / plan.total_tokens if plan.total_tokens else None,
-            supply(row.supply_tokens_estimated, row.supply_tokens_interval),
-            f"[{row.keys[0]}, {row.keys[1]})",
-            row.key_ceiling_estimated,
-            str(row.epochs),
-            row.licence,
-        )
+        {
+            "source": name,
+            "asked": row.asked_tokens,
+            "resolved": row.resolved_tokens,
+            "share": share_of_mix(row.resolved_tokens),
+            "supply": supply(row.supply_tokens_estimated, row.supply_tokens_interval),
+            "keys": f"[{row.keys[0]}, {row.keys[1]})",
+            "ceiling": row.key_ceiling_estimated,
+            "epochs": row.epochs,
+            "licence": row.licence,
+        }
         for name, row in plan.sources.items()
     ]
-    for name, insert in plan.inserts.items():
-        tokens, times = insert.tokens_estimated, f"{insert.times:,}"
+    rows += [
+        {
+            "source": f"{name} (insert)",
+            "resolved": insert.tokens_estimated,
+            "supply": count(insert.tokens_estimated),
+            "epochs": f"{insert.times:,}",
+            "licence": insert.licence,
+        }
+        for name, insert in plan.inserts.items()
+    ]
+    for corpus in dict.fromkeys(row.corpus for row in plan.sources.values() if row.corpus):
+        mine = [row for row in plan.sources.values() if row.corpus == corpus]
+        resolved = sum(row.resolved_tokens for row in mine)
         rows.append(
-            _SourceRow(
-                f"{name} (insert)",
-                asked=None,
-                resolved=tokens,
-                share=None,
-                supply=count(tokens),
-                keys=None,
-                ceiling=None,
-                epochs=times,
-                licence=insert.licence,
-            )
+            {
+                "source": f"{corpus} in all",
+                "asked": sum(row.asked_tokens for row in mine),
+                "resolved": resolved,
+                "share": share_of_mix(resolved),
+            }
         )
-    rows += _corpus_rows(plan)
     asked = sum(row.asked_tokens for row in plan.sources.values())
     total = {"source": "total", "asked": asked, "resolved": plan.total_tokens}
     Table(rows, _SOURCE_COLUMNS, total).print(f"{plan.recipe}: tokens by source")
@@ -173,31 +177,8 @@ def _show_sources(plan: Plan) -> None:
     )
 
 
-def _corpus_rows(plan: Plan) -> list[_SourceRow]:
-    """One row a corpus: all of its sources."""
-    corpora = dict.fromkeys(row.corpus for row in plan.sources.values() if row.corpus)
-    rows = []
-    for corpus in corpora:
-        mine = [row for row in plan.sources.values() if row.corpus == corpus]
-        resolved = sum(row.resolved_tokens for row in mine)
-        rows.append(
-            _SourceRow(
-                f"{corpus} in all",
-                asked=sum(row.asked_tokens for row in mine),
-                resolved=resolved,
-                share=resolved / plan.total_tokens if plan.total_tokens else None,
-                supply="-",
-                keys=None,
-                ceiling=None,
-                epochs="-",
-                licence="-",
-            )
-        )
-    return rows
-
-
 _REMOVAL_COLUMNS = (
-    Column("source", lambda row: row[0]),
+    Column("source", 0),
     Column(
         "removed (estimate)",
         lambda row: _share(row[1].removed_share_estimated, row[1].removed_share_interval),
@@ -236,8 +217,8 @@ def _share(estimate: Decimal | None, interval: tuple[Decimal, Decimal] | None) -
 
 
 _COST_COLUMNS = (
-    Column("what", lambda row: row[0]),
-    Column("how much", lambda row: row[1], size),
+    Column("what", 0),
+    Column("how much", 1, size),
 )
 
 
@@ -262,7 +243,7 @@ def _hours(seconds: int | None) -> str:
 
 
 _STAGE_COLUMNS = (
-    Column("stage", lambda row: row[0]),
+    Column("stage", 0),
     Column("core-hours", lambda row: row[1].core_seconds, _hours),
     Column("memory of a worker", lambda row: row[1].worker_bytes, size),
 )

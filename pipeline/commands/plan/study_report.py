@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mixtures.plan.arms import StudyPlan, key_share
-from mixtures.words import percent_text, plural
+from mixtures.words import plural, share_text
 from pipeline.report import Column, Table, count, say, tell
 
 
@@ -38,32 +38,25 @@ def _basis(plan: StudyPlan) -> str:
 
 
 _SLOT_COLUMNS = (
-    Column("source", lambda row: row[0]),
+    Column("source", 0),
     Column("slots", lambda row: row[1].slots, count),
     Column("tokens", lambda row: row[1].tokens, count),
-    Column(
-        "with a donor of their length",
-        lambda row: f"{percent_text(row[1].exact, row[1].slots, 2)}%",
-    ),
+    Column("with a donor of their length", lambda row: share_text(row[1].exact, row[1].slots)),
     Column("cut", lambda row: row[1].cut, count),
     Column("joined", lambda row: row[1].joined, count),
-    Column(
-        "tokens in cut donors",
-        lambda row: f"{percent_text(row[1].cut_tokens, row[1].tokens, 2)}%",
-    ),
+    Column("tokens in cut donors", lambda row: share_text(row[1].cut_tokens, row[1].tokens)),
     Column("tokens without donor", lambda row: row[1].unfilled_tokens, count),
     Column("donors from", lambda row: row[1].donor_source, left=True),
 )
 
 _REPEATED = (
     Column(
-        "tokens in repeated donors",
-        lambda row: f"{percent_text(row[1].repeated_tokens, row[1].tokens, 2)}%",
+        "tokens in repeated donors", lambda row: share_text(row[1].repeated_tokens, row[1].tokens)
     ),
 )
 
 _DONOR_COLUMNS = (
-    Column("source", lambda row: row[0]),
+    Column("source", 0),
     Column(
         "unused, in keys",
         lambda row: f"[{key_share(row[1].keys.low)}, {key_share(row[1].keys.high)})",
@@ -74,7 +67,7 @@ _DONOR_COLUMNS = (
 )
 
 _ARM_COLUMNS = (
-    Column("arm", lambda row: row[0]),
+    Column("arm", 0),
     Column("fill", lambda row: row[1].fill, left=True),
     Column("slots", lambda row: row[1].documents, count),
     Column("tokens", lambda row: row[1].tokens, count),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mixtures.audit.portrait import Portrait
 from mixtures.mix.claims import Claims
+from mixtures.words import share_text
 from pipeline.commands.build.report import FATES
 from pipeline.commands.export.html.figures import (
     asked_tokens,
@@ -15,7 +16,7 @@ from pipeline.commands.export.html.figures import (
     published_of,
     waterfalls,
 )
-from pipeline.commands.page.elements import Bar, Part, hue, percent, share_text, visible_part
+from pipeline.commands.page.elements import Bar, Part, hue, percent, visible_part
 
 COMPOSITION_POINTS = 100
 

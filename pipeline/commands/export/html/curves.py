@@ -10,10 +10,11 @@ from mixtures.audit.portrait import Portrait
 from mixtures.mix.claims import Claims
 from mixtures.mix.judged.filters import FilterClaim
 from mixtures.stream.placebo import next_class
+from mixtures.words import share_text
 from pipeline import report
 from pipeline.commands.build.report import cut_text
 from pipeline.commands.page.axes import histogram_rows, length_edges, mean_text
-from pipeline.commands.page.elements import Row, Table, share_text
+from pipeline.commands.page.elements import Row, Table
 from pipeline.report import Column, count
 
 

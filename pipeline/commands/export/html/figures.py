@@ -15,11 +15,12 @@ from huggingface_hub.constants import HUGGINGFACE_CO_URL_HOME
 from mixtures.audit.portrait import Portrait
 from mixtures.mix.claim import InputClaim, PublishedSource
 from mixtures.mix.claims import Claims, SourceClaim
+from mixtures.words import share_text
 from pipeline import report
 from pipeline.commands.build.report import FATES, corpus_rows, fate_of, joined, waterfall_table
 from pipeline.commands.export.card import REPOSITORY, shipped_name
-from pipeline.commands.page.elements import MAX_PICTURES, Table, share_text
-from pipeline.report import Column, count, plural, printable, short_hash, size
+from pipeline.commands.page.elements import MAX_PICTURES, Table
+from pipeline.report import Column, count, plural, printable, printed_percent, short_hash, size
 
 SHOWN_FILES = 12
 _QUALITY = "quality "
@@ -51,7 +52,7 @@ def source_table(claims: Claims) -> Table:
         Column("documents", lambda row: row[0].documents, count),
     ]
     if published.sources:
-        columns.append(Column("published share", lambda row: row[2].percent, _percent))
+        columns.append(Column("published share", lambda row: row[2].percent, printed_percent))
     if published.sources and not is_preview(claims):
         columns.append(Column("published tokens", lambda row: row[2].tokens, count))
         columns.append(Column("published documents", lambda row: row[2].documents, count))
@@ -62,10 +63,6 @@ def source_table(claims: Claims) -> Table:
         for one in corpus_rows(claims.sources, claims.corpora)
     ]
     return Table.of(report.Table(rows, columns, total), total=True)
-
-
-def _percent(published: str | None) -> str:
-    return f"{published}%" if published else "-"
 
 
 def is_preview(claims: Claims) -> bool:

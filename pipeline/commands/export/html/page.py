@@ -11,6 +11,7 @@ from mixtures.mix.claims import Claims, read_claims
 from mixtures.mix.judged.contamination import ContaminationClaim
 from mixtures.mix.trace import TracedMix
 from mixtures.trainers.schedule import fit_json
+from mixtures.words import share_text
 from pipeline import report
 from pipeline.commands.build.removals import (
     PLACEBO_TITLE,
@@ -27,7 +28,6 @@ from pipeline.commands.page.elements import (
     hue,
     render,
     require_packages,
-    share_text,
     visible,
 )
 from pipeline.report import plural, printable

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from mixtures.mix.claims import Claims, SourceClaim
 from mixtures.recipe.source_definition import NOT_GIVEN
-from mixtures.words import percent_text
+from mixtures.words import share_text
 from pipeline.commands.export.card import code, plain, repositories, table
 from pipeline.report import plural
 
@@ -157,7 +157,7 @@ def licences_page(claims: Claims) -> str:
             code(source.name),
             f"{source.documents:,}",
             f"{source.realised_tokens:,}",
-            f"{percent_text(source.realised_tokens, claims.total_tokens, 4)}%",
+            share_text(source.realised_tokens, claims.total_tokens, 4),
             _linked(source.licence),
         ]
         for source in sources

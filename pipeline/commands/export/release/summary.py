@@ -11,7 +11,7 @@ from pathlib import Path
 from mixtures.errors import RecipeError
 from mixtures.mix.claims import Claims, SourceClaim
 from mixtures.recipe.load import load_source_definition
-from mixtures.words import percent_text
+from mixtures.words import share_text
 from pipeline.commands.export.card import code, plain, repositories, table
 from pipeline.commands.export.release.domains import Domains
 from pipeline.commands.export.release.licences import TO_WRITE, licensed, origin
@@ -81,7 +81,7 @@ def _listed(claims: Claims, sources: list[SourceClaim]) -> str:
             code(source.name),
             origin(claims, source),
             f"{source.realised_tokens:,}",
-            f"{percent_text(source.realised_tokens, claims.total_tokens, 4)}%",
+            share_text(source.realised_tokens, claims.total_tokens, 4),
             plain(source.licence),
         ]
         for source in sources

@@ -24,7 +24,7 @@ from mixtures.mix import manifest as manifests
 from mixtures.mix.claims import read_claims
 from mixtures.words import plural
 from pipeline.commands.diff.diff import diff
-from pipeline.commands.diff.report import SourceRow, notes, source_rows
+from pipeline.commands.diff.report import notes, source_rows
 from pipeline.lookup.fates import Fates
 from pipeline.lookup.selection import MixStore
 from tests.mixtures.audit.forged_mix import ForgedMix, forge, forge_manifest, take_apart
@@ -380,7 +380,7 @@ def test_a_source_called_total_has_a_row_of_its_own():
     figures.shared |= {"total": SharedFigures(1, 1, 10, 2, 20), "b": SharedFigures(2, 2, 30, 2, 30)}
     figures.only["a"]["total", "beyond quota"] = OnlyFigures(3, 3, 40)
     assert source_rows(figures) == [
-        SourceRow("b", 2, 30, 30, 0, 0, 0, 0),
-        SourceRow("total", 1, 10, 20, 3, 40, 0, 0),
-        SourceRow("total", 3, 40, 50, 3, 40, 0, 0),
+        ["b", 2, 30, 30, 0, 0, 0, 0],
+        ["total", 1, 10, 20, 3, 40, 0, 0],
+        ["total", 3, 40, 50, 3, 40, 0, 0],
     ]
