@@ -55,12 +55,10 @@ def score_rows(edges: Sequence[int], removed: Sequence[int], kept: Sequence[int]
     rows: list[Row] = []
     for low, high, gone, stays in zip(edges, edges[1:], removed, kept, strict=False):
         span = {"low": logit(low), "high": logit(high)}
-        rows += [{**span, "begin": 0, "end": stays, "colour": "var(--kept)"}] if stays else []
-        rows += (
-            [{**span, "begin": stays, "end": stays + gone, "colour": "var(--filter)"}]
-            if gone
-            else []
-        )
+        for begin, number, colour in ((0, stays, "kept"), (stays, gone, "filter")):
+            if number:
+                end = begin + number
+                rows.append({**span, "begin": begin, "end": end, "colour": f"var(--{colour})"})
     return rows
 
 

@@ -13,40 +13,24 @@ from xml.etree import ElementTree
 
 _NAMESPACE = "{http://www.w3.org/2000/svg}"
 _ELEMENTS = {"svg", "g", "path", "rect", "line", "text", "tspan", "circle", "defs", "clipPath"}
-_GEOMETRY = {
-    "d",
-    "transform",
-    "x",
-    "y",
-    "x1",
-    "x2",
-    "y1",
-    "y2",
-    "dx",
-    "dy",
-    "cx",
-    "cy",
-    "r",
-    "width",
-    "height",
-    "viewBox",
-}
-_PAINT = {"fill", "stroke"}
-_LOOK = {
-    *(
-        "stroke-width",
-        "stroke-dasharray",
-        "stroke-opacity",
-        "stroke-linecap",
-        "stroke-miterlimit",
-        "fill-opacity",
-        "opacity",
+_ALLOWED = (
+    (  # geometry
+        re.compile("d|transform|[xy][12]?|[cd][xy]|r|width|height|viewBox"),
+        re.compile(r"[A-Za-z0-9 .,()+-]*"),
     ),
-    *("text-anchor", "font-size", "font-weight", "display"),
-}
-_COLOUR = re.compile(r"none|transparent|currentColor|var\(--[a-z0-9-]+\)")
-_PLAIN = re.compile(r"[A-Za-z0-9 .,%-]*")
-_SHAPE = re.compile(r"[A-Za-z0-9 .,()+-]*")
+    (  # paint
+        re.compile("fill|stroke"),
+        re.compile(r"none|transparent|currentColor|var\(--[a-z0-9-]+\)"),
+    ),
+    (  # looks
+        re.compile(
+            "((fill|stroke)-)?opacity|stroke-(width|dasharray|linecap|miterlimit)|text-anchor"
+            "|font-(size|weight)|display"
+        ),
+        re.compile(r"[A-Za-z0-9 .,%-]*"),
+    ),
+)
+"""Names of attributes, and what each may be."""
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")
 
 
@@ -90,15 +74,10 @@ def _hidden(element: ElementTree.Element) -> bool:
 def _clean(element: ElementTree.Element, clips: dict[str | None, str]) -> None:
     kept = {}
     for name, value in element.attrib.items():
-        if name in _GEOMETRY:
-            kept[name] = _NUMBER.sub(
-                lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."),
-                _checked(_SHAPE, name, value),
-            )
-        elif name in _PAINT:
-            kept[name] = _checked(_COLOUR, name, value)
-        elif name in _LOOK:
-            kept[name] = _checked(_PLAIN, name, value)
+        if allowed := next((what for names, what in _ALLOWED if names.fullmatch(name)), None):
+            if not allowed.fullmatch(value):
+                raise ValueError(f"a chart has {name}={value[:60]!r}")
+            kept[name] = _NUMBER.sub(_rounded, value)
         elif (
             name == "clip-path"
             and (clip := re.fullmatch(r"url\(#([A-Za-z0-9_-]+)\)", value))
@@ -112,7 +91,5 @@ def _clean(element: ElementTree.Element, clips: dict[str | None, str]) -> None:
     element.attrib |= kept
 
 
-def _checked(allowed: re.Pattern[str], name: str, value: str) -> str:
-    if not allowed.fullmatch(value):
-        raise ValueError(f"a chart has {name}={value[:60]!r}")
-    return value
+def _rounded(number: re.Match[str]) -> str:
+    return f"{float(number[0]):.2f}".rstrip("0").rstrip(".")
