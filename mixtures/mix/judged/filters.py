@@ -63,6 +63,16 @@ class FilterFigures(Claim):
     lengths: Lengths
     """Of all removed documents."""
 
+    @property
+    def documents(self) -> int:
+        """Removed of all sources."""
+        return sum(one.documents for one in self.removed.values())
+
+    @property
+    def tokens(self) -> int:
+        """Of these documents."""
+        return sum(one.tokens for one in self.removed.values())
+
 
 class ImitatedClaim(Claim):
     """What a placebo imitates in a source: what its filter removes of the same recipe's mix."""

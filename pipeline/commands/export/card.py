@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from mixtures.audit.recipe import require_recipe
 from mixtures.errors import AnnealmixError
 from mixtures.mix.claims import Claims, SourceClaim, read_claims
 from mixtures.mix.manifest import MANIFEST
-from mixtures.words import percent_text, plural
+from mixtures.words import plural, share_text
 from pipeline.commands.build.report import waterfall_table
 from pipeline.commands.destination import refuse_inside, refuse_taken
 from pipeline.commands.export.arm import arm_steps
@@ -136,21 +136,11 @@ def _metadata(claims: Claims, more: Mapping[str, Any]) -> str:
 
 def _size(documents: int) -> str:
     """The hub's size category."""
-    bounds = [
-        (10**3, "1K"),
-        (10**4, "10K"),
-        (10**5, "100K"),
-        (10**6, "1M"),
-        (10**7, "10M"),
-        (10**8, "100M"),
-        (10**9, "1B"),
-    ]
-    low = ""
-    for bound, name in bounds:
-        if documents < bound:
-            return f"{low}<n<{name}" if low else f"n<{name}"
-        low = name
-    return "n>1B"
+    names = ("1K", "10K", "100K", "1M", "10M", "100M", "1B")
+    at = max(len(str(documents)) - 3, 0)
+    if at == 0:
+        return "n<1K"
+    return f"{names[at - 1]}<n<{names[at]}" if at < len(names) else "n>1B"
 
 
 def repositories(claims: Claims) -> dict[str, str]:
@@ -199,7 +189,7 @@ def _sources(claims: Claims) -> str:
 
     def row(source: SourceClaim) -> list[str]:
         place = str(revisions.get(source.definition) or repos.get(source.definition) or "")
-        share = f"{percent_text(source.realised_tokens, claims.total_tokens, 4)}%"
+        share = share_text(source.realised_tokens, claims.total_tokens, 4)
         name = code(source.name) + (
             " (copies)" if source.copy_number else " (insert)" if source.insert else ""
         )
@@ -245,18 +235,8 @@ def _filters(claims: Claims) -> str:
             judge += (
                 f", then {plain(item.classifier.kind)} above {plain(item.classifier.threshold)}"
             )
-        figures = [
-            sum(getattr(counts, name) for counts in item.removed.values())
-            for name in ("documents", "tokens")
-        ]
-        rows.append(
-            [
-                code(item.label),
-                code(item.identity[:16]),
-                judge,
-                *(f"{figure:,}" for figure in figures),
-            ]
-        )
+        figures = f"{item.documents:,}", f"{item.tokens:,}"
+        rows.append([code(item.label), code(item.identity[:16]), judge, *figures])
     done = "masked" if claims.masked else "removed"
     columns = ["filter", "identity", "flags a document with"]
     columns += [f"{what} {done}" for what in ("documents", "tokens")]
@@ -304,7 +284,7 @@ def _rebuild(claims: Claims) -> str:
     size = "".join(
         f" --{name} {value}" for name, value in claims.size.model_dump(exclude_none=True).items()
     )
-    name = next(shipped_name(claims), None)
+    name = shipped_name(claims)
     what = name or ("STUDY.yaml" if claims.study else "RECIPE")
     source = "The recipe comes with annealmix." if name else f"{what} says what stands below."
     hashes = " The manifest has SHA-256 of the input files." if all(claims.inputs.values()) else ""
@@ -321,17 +301,17 @@ def _rebuild(claims: Claims) -> str:
     )
 
 
-def shipped_name(claims: Claims) -> Iterator[str]:
+def shipped_name(claims: Claims) -> str | None:
     """The name of the shipped recipe that made the mix, if one did."""
     from mixtures.recipe.load import list_recipes, load_recipe
 
-    if claims.name in list_recipes():
-        try:
-            recipe: Any = load_recipe(claims.name)
-        except AnnealmixError:  # of a filter that cannot be shipped
-            return
-        if recipe.digest == claims.recipe_digest:
-            yield claims.name
+    if claims.name not in list_recipes():
+        return None
+    try:
+        recipe = load_recipe(claims.name)
+    except AnnealmixError:  # of a filter that cannot be shipped
+        return None
+    return claims.name if recipe.digest == claims.recipe_digest else None
 
 
 _MARKS = re.compile(r"([!-+/:-@\[-`{-~])")  # all ASCII punctuation but , - and .

@@ -70,18 +70,6 @@ def is_preview(claims: Claims) -> bool:
     return claims.size.tokens is not None or claims.size.scale is not None
 
 
-def removed_figures(claims: Claims) -> list[tuple[str, int, int]]:
-    """(label, documents, tokens) of what each filter removed."""
-    return [
-        (
-            printable(item.label),
-            sum(one.documents for one in item.removed.values()),
-            sum(one.tokens for one in item.removed.values()),
-        )
-        for item in claims.filters
-    ]
-
-
 def build_command(claims: Claims) -> str:
     """The command that builds the mix again: from the name of a shipped recipe, else beside the
     file of the recipe, or of the study that an arm is of.
@@ -92,7 +80,7 @@ def build_command(claims: Claims) -> str:
         if value is not None and (name in ("scale", "tokens") or claims.size.steps is not None)
     }
     brought = f"{claims.study.study if claims.study else claims.name}.yaml"
-    words = ["annealmix", "build", next(shipped_name(claims), brought)]
+    words = ["annealmix", "build", shipped_name(claims) or brought]
     words += [word for name, value in size.items() for word in (f"--{name}", str(value))]
     return printable(shlex.join([*words, "--out", "DIR"]))
 

@@ -70,7 +70,6 @@ def page(mix: Path, store: Path | None, tokenizer: Path | None, samples: int) ->
     found_scores = scores(beside) if beside else []
     values = {
         **_sections(mix, claims, portrait),
-        **_bars(claims, portrait),
         **_contents(claims, stored=beside is not None, sampled=samples > 0),
         **pictures(claims, portrait, found_scores),
         "similarity": figures.similarity,
@@ -83,7 +82,7 @@ def page(mix: Path, store: Path | None, tokenizer: Path | None, samples: int) ->
 
 
 def _sections(mix: Path, claims: Claims, portrait: Portrait) -> dict[str, object]:
-    """Everything that is shown as text or tables."""
+    """Everything that is shown as text, tables or bars."""
     fit = claims.fit(claims.total_tokens)
     placebos = placebo_table(claims.filters)
     bound = [one for one in claims.sources if one.non_commercial and one.realised_tokens]
@@ -93,7 +92,6 @@ def _sections(mix: Path, claims: Claims, portrait: Portrait) -> dict[str, object
         "description": _description(claims),
         "command": figures.build_command(claims),
         "recipe": visible(json.dumps(claims.recipe, indent=1, ensure_ascii=False)),
-        "removed_figures": figures.removed_figures(claims),
         "strands": [
             {"name": printable(source.label), "hue": hue(number)}
             for number, source in enumerate(claims.sources)
@@ -106,6 +104,12 @@ def _sections(mix: Path, claims: Claims, portrait: Portrait) -> dict[str, object
             sum(one.realised_tokens for one in bound), claims.total_tokens
         ),
         "rows_read": sum(counts.get("rows", 0) for counts in claims.removed.values()),
+        "whole": bars.whole(claims),
+        "shares": bars.shares(claims),
+        "waterfall": bars.waterfall(claims),
+        "fate_bars": bars.fates(claims),
+        "cluster_bars": bars.clusters(claims),
+        "composition": bars.composition(portrait),
         "source_table": figures.source_table(claims),
         "short_notes": figures.short_notes(claims),
         "fate_table": figures.fate_table(claims),
@@ -116,9 +120,6 @@ def _sections(mix: Path, claims: Claims, portrait: Portrait) -> dict[str, object
         "placebo_title": PLACEBO_TITLE,
         "placebo_table": Table.of(placebos, total=True) if placebos else None,
         "arm": arm_section(claims),
-        "removed_by": [
-            {"name": printable(item.label), "placebo": item.placebo} for item in claims.filters
-        ],
         "contamination": (
             claims.contamination if isinstance(claims.contamination, ContaminationClaim) else None
         ),
@@ -178,24 +179,13 @@ def _contents(claims: Claims, *, stored: bool, sampled: bool) -> dict[str, objec
     }
 
 
-def _bars(claims: Claims, portrait: Portrait) -> dict[str, object]:
-    """Everything that the template itself draws."""
-    return {
-        "whole": bars.whole(claims),
-        "shares": bars.shares(claims),
-        "waterfall": bars.waterfall(claims),
-        "fate_bars": bars.fates(claims),
-        "cluster_bars": bars.clusters(claims),
-        "composition": bars.composition(portrait),
-    }
-
-
 def _description(claims: Claims) -> str:
     """One sentence on the mix, for previews of links."""
     done = "flagged" if claims.masked else "removed"
     removed = "".join(
-        f", {documents:,} documents of {tokens:,} tokens {done} by {label}"
-        for label, documents, tokens in figures.removed_figures(claims)
+        f", {item.documents:,} documents of {item.tokens:,} tokens {done} by"
+        f" {printable(item.label)}"
+        for item in claims.filters
     )
     return (
         f"{claims.total_tokens:,} tokens in {claims.total_documents:,} documents of"

@@ -57,8 +57,7 @@ def removed_by_filters(claims: Claims) -> str:
         return "No filter of content was applied to this mix."
     figures = []
     for item in claims.filters:
-        documents = sum(counts.documents for counts in item.removed.values())
         kind = "placebo" if item.placebo else "filter"
-        figures.append(f"{kind} {item.label} {plural(documents, 'document')}")
+        figures.append(f"{kind} {item.label} {plural(item.documents, 'document')}")
     done = "Not removed, but masked," if claims.masked else "Removed"
     return f"{done} within the quotas of the sources: {', '.join(figures)}."
