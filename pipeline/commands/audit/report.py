@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from mixtures.audit.report import AuditReport, Check
 from mixtures.mix.judged.near import NearClaim
-from mixtures.words import plural, share_text
+from mixtures.words import plural
 from pipeline.commands.audit.audit import MixAudit
 from pipeline.commands.build.removals import (
     PLACEBO_TITLE,
@@ -18,8 +18,8 @@ from pipeline.commands.build.removals import (
 )
 from pipeline.commands.build.report import (
     corpus_rows,
-    cut_text,
     mix_notes,
+    source_columns,
     waterfall_table,
 )
 from pipeline.commands.plan.report import print_published
@@ -29,13 +29,7 @@ from pipeline.report import Column, Table, count, print_fit, say, short_hash, te
 def source_table(audit: AuditReport) -> Table:
     """One row a source, one a corpus, and the total."""
     columns = [
-        Column("source", "label"),
-        Column("asked", "asked_tokens", count),
-        Column("realised", "realised_tokens", count),
-        Column("share", "realised_tokens", lambda part: share_text(part, audit.total_tokens, 4)),
-        Column("documents", "documents", count),
-        Column("epochs", "epochs", count),
-        Column("last document cut to", "cut", cut_text),
+        *source_columns(audit.total_tokens),
         Column(
             "strays from its share by",
             "deviation",

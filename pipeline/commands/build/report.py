@@ -28,15 +28,6 @@ from pipeline.report import Column, Table, count, print_fit, say, tell
 def show(claims: Claims, folder: Place) -> None:
     """Print what a finished mix holds."""
     tokens = claims.total_tokens
-    columns = (
-        Column("source", "label"),
-        Column("asked", "asked_tokens", count),
-        Column("realised", "realised_tokens", count),
-        Column("share", "realised_tokens", lambda part: share_text(part, tokens, 4)),
-        Column("documents", "documents", count),
-        Column("epochs", "epochs"),
-        Column("last document cut to", "cut", cut_text),
-    )
     total = {
         "source": "total",
         "realised": tokens,
@@ -48,7 +39,7 @@ def show(claims: Claims, folder: Place) -> None:
         tell(title)
     else:
         rows = [*claims.sources, *corpus_rows(claims.sources, claims.corpora)]
-        Table(rows, columns, total).print(title)
+        Table(rows, source_columns(tokens), total).print(title)
     if claims.filters:
         removal_table(claims).print(filter_title(claims))
     if placebos := placebo_table(claims.filters):
@@ -65,6 +56,19 @@ def show(claims: Claims, folder: Place) -> None:
         print_fit(claims.fit(tokens))
     tell(f"identity {claims.identity}")
     tell(f"mix id {claims.mix_id}")
+
+
+def source_columns(total_tokens: int) -> tuple[Column, ...]:
+    """What is told of each source of a mix. total_tokens: of the mix."""
+    return (
+        Column("source", "label"),
+        Column("asked", "asked_tokens", count),
+        Column("realised", "realised_tokens", count),
+        Column("share", "realised_tokens", lambda part: share_text(part, total_tokens, 4)),
+        Column("documents", "documents", count),
+        Column("epochs", "epochs", count),
+        Column("last document cut to", "cut", cut_text),
+    )
 
 
 def drop_lines(claims: Claims) -> list[str]:
