@@ -219,7 +219,7 @@ def _export(options: argparse.Namespace) -> int:
             accepted = bool(options.accept_licences)
             publish(request, options.release, options.push, accepted=accepted)
     else:
-        from pipeline.commands.export.trainer import Wish, export_trainer
+        from pipeline.commands.export.trainer import export_trainer
         from pipeline.report import plural, say
 
         made = export_trainer(
@@ -227,7 +227,9 @@ def _export(options: argparse.Namespace) -> int:
             options.trainer,
             options.out,
             options.tokenizer,
-            Wish(sequence=options.sequence, batch=options.batch, steps=options.steps),
+            sequence=options.sequence,
+            batch=options.batch,
+            steps=options.steps,
         )
         size_of_steps = f"{made.batch:,} x {made.sequence:,} tokens"
         say(f"{options.out}: {plural(made.steps, 'step')} of {size_of_steps}")

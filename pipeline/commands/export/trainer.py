@@ -7,7 +7,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from mixtures.audit.documents import MixDocuments
@@ -41,19 +41,15 @@ _LINKS: dict[Trainer, tuple[tuple[str, str], ...]] = {
 """Of each trainer: how links end, and the files of the mix that they lead to."""
 
 
-@dataclass(frozen=True)
-class Wish:
-    """What the user asked of the schedule; None: the recipe's, or what the mix is large enough
-    for.
-    """
-
-    sequence: int | None = None
-    batch: int | None = None
-    steps: int | None = None
-
-
 def export_trainer(
-    mix: Path, trainer: Trainer, out: Path | None, tokenizer: Path | None, wish: Wish
+    mix: Path,
+    trainer: Trainer,
+    out: Path | None,
+    tokenizer: Path | None,
+    *,
+    sequence: int | None = None,
+    batch: int | None = None,
+    steps: int | None = None,
 ) -> Schedule:
     """Write the configuration to `out`, and beside it a folder OUT.IDENTITY with links to the .bin
     and the .idx, which the configuration names. Warnings go to stderr, too.
@@ -61,6 +57,9 @@ def export_trainer(
     Trainers tell data apart by path or by name and size, and the mixes of a study have one size and
     may take each other's place. So the links are named by the identity; and what a trainer writes
     beside its data (GPT-NeoX) or into a cache lies in that folder, not in the mix.
+
+    Args:
+        sequence, batch, steps: None: the recipe's, or what the mix is large enough for.
 
     Without `steps`, the schedule is the one that the mix is meant for, else as long as no token is
     seen twice (`schedule_for`, and `_masked_neox` of a masked mix).
@@ -91,11 +90,24 @@ def export_trainer(
         )
     file = StreamDocuments.of_mix(mix, tokenizer).tokenizer.absolute()
     trained = _trained(mix.absolute(), claims, file, links)
-    schedule = _schedule(trainer, claims, wish)
+    schedule = schedule_for(
+        claims.schedule,
+        trainer,
+        claims.total_tokens,
+        sequence=sequence,
+        batch=batch,
+        steps=steps,
+    )
+    if not schedule.steps:
+        raise RecipeError(
+            f"export: {claims.total_tokens:,} tokens are less than a step of {schedule.batch:,} x"
+            f" {schedule.sequence:,} for {trainer}; give a smaller --batch or --sequence, or"
+            " --steps N to repeat them"
+        )
     runs = None
     if claims.mask:
         if trainer == "neox":
-            schedule = _masked_neox(schedule, claims, asked=wish.steps is not None)
+            schedule = _masked_neox(schedule, claims, asked=steps is not None)
         runs = mask_runs(mix, claims.mask, MixDocuments(mix).max_rows)
         trained = _with_shares(trained, schedule, batch_shares(traced, MaskRuns(*runs), schedule))
         say(trained.masked)
@@ -173,24 +185,6 @@ def _with_shares(trained: TrainedMix, schedule: Schedule, shares: MaskShares) ->
     seed = SEEDS[schedule.trainer]
     told = f"{shares.told(what, batch * sequence)}, in the order of seed {seed}"
     return replace(trained, masked=told, without_target=shares.whole)
-
-
-def _schedule(trainer: Trainer, claims: Claims, wish: Wish) -> Schedule:
-    schedule = schedule_for(
-        claims.schedule,
-        trainer,
-        claims.total_tokens,
-        sequence=wish.sequence,
-        batch=wish.batch,
-        steps=wish.steps,
-    )
-    if not schedule.steps:
-        raise RecipeError(
-            f"export: {claims.total_tokens:,} tokens are less than a step of {schedule.batch:,} x"
-            f" {schedule.sequence:,} for {trainer}; give a smaller --batch or --sequence, or"
-            " --steps N to repeat them"
-        )
-    return schedule
 
 
 @contextmanager

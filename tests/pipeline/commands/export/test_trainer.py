@@ -15,7 +15,7 @@ from mixtures.mix.claims import read_claims
 from mixtures.mix.trace import TracedMix
 from mixtures.mix.training import Training, TrainingOrder
 from mixtures.trainers.names import TRAINERS, OrderName, Trainer
-from pipeline.commands.export.trainer import Wish, export_trainer
+from pipeline.commands.export.trainer import export_trainer
 from tests.pipeline.command_line import fails, passes
 from tests.pipeline.corpus import make, prose, sharded, write_files, write_recipe
 
@@ -97,7 +97,7 @@ def test_paths_carry_the_identity_and_lie_outside_the_mix(
     place, seen = tmp_path / "mix", []
     for arm in ("out", "arm"):
         shutil.copytree(work / arm, place)
-        export_trainer(place, trainer, tmp_path / "config", None, Wish(100, 2))
+        export_trainer(place, trainer, tmp_path / "config", None, sequence=100, batch=2)
         paths = paths_of(trainer, tmp_path / "config")
         identity = read_claims(place).identity[:16]
         assert identity in paths[0].name
@@ -111,7 +111,7 @@ def test_paths_carry_the_identity_and_lie_outside_the_mix(
 
 def test_those_that_read_an_index_find_it_beside_the_data(work: Path, tmp_path: Path):
     for trainer in ("neox", "megatron"):
-        export_trainer(work / "out", trainer, tmp_path / trainer, None, Wish(100, 2))
+        export_trainer(work / "out", trainer, tmp_path / trainer, None, sequence=100, batch=2)
         [data, *_] = paths_of(trainer, tmp_path / trainer)
         assert data.with_suffix(".idx").resolve() == work / "out" / "tokens.idx"
 
@@ -119,11 +119,11 @@ def test_those_that_read_an_index_find_it_beside_the_data(work: Path, tmp_path: 
 def test_a_recipe_in_steps_gives_its_schedule_and_its_warnings(
     work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    export_trainer(work / "steps", "neox", tmp_path / "neox.yml", None, Wish())
+    export_trainer(work / "steps", "neox", tmp_path / "neox.yml", None)
     config = read(tmp_path / "neox.yml")
     assert (config["seq_length"], config["train_batch_size"], config["train_iters"]) == (100, 2, 12)
     assert "short of" not in capsys.readouterr().err
-    export_trainer(work / "steps", "neox", tmp_path / "neox-13.yml", None, Wish(steps=13))
+    export_trainer(work / "steps", "neox", tmp_path / "neox-13.yml", None, steps=13)
     assert "short of 13 steps" in capsys.readouterr().err
     assert "short of 13 steps" in (tmp_path / "neox-13.yml").read_text(encoding="utf-8")
 
@@ -142,8 +142,8 @@ def test_a_recipe_in_steps_gives_its_schedule_and_its_warnings(
 def test_an_export_and_a_trace_name_the_same_steps(
     work: Path, tmp_path: Path, mix: str, batch: int, neox: int, megatron: int
 ):
-    export_trainer(work / mix, "neox", tmp_path / "neox.yml", None, Wish(100, batch))
-    export_trainer(work / mix, "megatron", tmp_path / "args", None, Wish(100, batch))
+    export_trainer(work / mix, "neox", tmp_path / "neox.yml", None, sequence=100, batch=batch)
+    export_trainer(work / mix, "megatron", tmp_path / "args", None, sequence=100, batch=batch)
     words = shlex.split((tmp_path / "args").read_text(encoding="utf-8"), comments=True)
     exported = {
         "neox": read(tmp_path / "neox.yml")["train_iters"],
@@ -160,7 +160,9 @@ def test_an_export_and_a_trace_name_the_same_steps(
 def test_tokens_that_are_seen_twice_are_asked_for_and_said(
     work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    export_trainer(work / "out", "megatron", tmp_path / "args", None, Wish(100, 2, 20))
+    export_trainer(
+        work / "out", "megatron", tmp_path / "args", None, sequence=100, batch=2, steps=20
+    )
     assert "--train-iters 20" in (tmp_path / "args").read_text()
     assert "short of 20 steps" in capsys.readouterr().err
 
@@ -168,12 +170,12 @@ def test_tokens_that_are_seen_twice_are_asked_for_and_said(
 @pytest.mark.parametrize("trainer", TRAINERS)
 def test_a_mix_of_less_than_a_step_is_refused(work: Path, tmp_path: Path, trainer):
     with pytest.raises(RecipeError, match="less than a step"):
-        export_trainer(work / "out", trainer, tmp_path / "config", None, Wish())
+        export_trainer(work / "out", trainer, tmp_path / "config", None)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_nanotron_gets_a_folder_with_one_file_of_its_kind(work: Path, tmp_path: Path):
-    export_trainer(work / "out", "nanotron", tmp_path / "nano.yaml", None, Wish(100, 2))
+    export_trainer(work / "out", "nanotron", tmp_path / "nano.yaml", None, sequence=100, batch=2)
     [data] = paths_of("nanotron", tmp_path / "nano.yaml")
     assert list(data.parent.iterdir()) == [data]
     assert read(tmp_path / "nano.yaml")["tokens"]["train_steps"] == 2_500 // 101 // 2
@@ -182,11 +184,11 @@ def test_nanotron_gets_a_folder_with_one_file_of_its_kind(work: Path, tmp_path: 
 def test_what_exists_is_not_written_over(work: Path, tmp_path: Path):
     (tmp_path / "config").write_text("mine")
     with pytest.raises(RecipeError, match="exists"):
-        export_trainer(work / "out", "neox", tmp_path / "config", None, Wish(100, 2))
+        export_trainer(work / "out", "neox", tmp_path / "config", None, sequence=100, batch=2)
     assert (tmp_path / "config").read_text() == "mine"
 
 
 def test_a_path_that_no_configuration_can_hold_is_refused(work: Path, tmp_path: Path):
     (tmp_path / "a\nb").symlink_to(work / "out")
     with pytest.raises(RecipeError, match="control characters"):
-        export_trainer(tmp_path / "a\nb", "neox", tmp_path / "config", None, Wish(100, 2))
+        export_trainer(tmp_path / "a\nb", "neox", tmp_path / "config", None, sequence=100, batch=2)
