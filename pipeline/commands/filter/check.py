@@ -13,11 +13,11 @@ counts once.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -39,10 +39,8 @@ SHOWN = 10  # and in the table's notes
 _BATCH_CHARS, _BATCH_TEXTS = 1 << 20, 1024
 
 
-class CountTokens(Protocol):
-    """Tokens of some texts, in all."""
-
-    def __call__(self, texts: list[str], /) -> int: ...
+CountTokens = Callable[[list[str]], int]
+"""Tokens of some texts, in all."""
 
 
 class FlaggedRow(NamedTuple):
