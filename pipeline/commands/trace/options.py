@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import re
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mixtures.errors import RecipeError
 from mixtures.trainers.names import ORDERS
@@ -31,8 +32,6 @@ from pipeline.lookup.local import local_mix
 
 if TYPE_CHECKING:
     from mixtures.mix.training import Changes
-    from pipeline.commands.trace.steps import StepQuestion
-    from pipeline.commands.trace.trace import Question
 
 STEP_OPTIONS = (
     "sample",
@@ -180,34 +179,18 @@ def _trace(options: argparse.Namespace) -> int:
     # numpy would start threads that no question needs
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _check(options)
-    steps = options.step is not None or options.checkpoint is not None
+    asked = (
+        _of_steps if options.step is not None or options.checkpoint is not None else _of_documents
+    )
     with local_mix(options.mix, options.cache) as mix:
-        (_trace_steps if steps else _trace_documents)(options, mix)
+        answer, show = asked(options, mix)
+        if options.json:
+            from pipeline.report import result
+
+            result(answer.as_json())
+        else:
+            show(answer)
     return 0
-
-
-def _trace_documents(options: argparse.Namespace, mix: Path) -> None:
-    from pipeline.commands.trace.report import print_answer
-    from pipeline.commands.trace.trace import trace
-    from pipeline.report import result
-
-    answer = trace(_question(options, mix))
-    if options.json:
-        result(answer.as_json())
-    else:
-        print_answer(answer)
-
-
-def _trace_steps(options: argparse.Namespace, mix: Path) -> None:
-    from pipeline.commands.trace.report import print_steps
-    from pipeline.commands.trace.steps import trace_steps
-    from pipeline.report import result
-
-    answer = trace_steps(_step_question(options, mix))
-    if options.json:
-        result(answer.as_json())
-    else:
-        print_steps(answer)
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -243,11 +226,13 @@ def _check(options: argparse.Namespace) -> None:
         )
 
 
-def _question(options: argparse.Namespace, mix: Path) -> Question:
-    from pipeline.commands.trace.trace import Question
+def _of_documents(options: argparse.Namespace, mix: Path) -> tuple[Any, Callable[[Any], None]]:
+    """The answer on documents and rows, and what prints it."""
+    from pipeline.commands.trace.report import print_answer
+    from pipeline.commands.trace.trace import Question, trace
     from pipeline.lookup.fate import Origin
 
-    return Question(
+    question = Question(
         mix=mix,
         token=options.token,
         position=options.position,
@@ -261,14 +246,17 @@ def _question(options: argparse.Namespace, mix: Path) -> Question:
         filters=options.filters,
         show_text=options.show_text,
     )
+    return trace(question), print_answer
 
 
-def _step_question(options: argparse.Namespace, mix: Path) -> StepQuestion:
+def _of_steps(options: argparse.Namespace, mix: Path) -> tuple[Any, Callable[[Any], None]]:
+    """The answer on what a trainer read, and what prints it."""
     from mixtures.mix.training import Training
-    from pipeline.commands.trace.steps import StepQuestion, last_save_before
+    from pipeline.commands.trace.report import print_steps
+    from pipeline.commands.trace.steps import StepQuestion, last_save_before, trace_steps
 
     one = options.step is not None
-    return StepQuestion(
+    question = StepQuestion(
         mix=mix,
         training=Training(
             trainer=options.trainer,
@@ -289,3 +277,4 @@ def _step_question(options: argparse.Namespace, mix: Path) -> StepQuestion:
         filters=options.filters,
         show_text=options.show_text,
     )
+    return trace_steps(question), print_steps
