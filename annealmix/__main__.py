@@ -60,8 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         take_closed()
         start_again_in_utf8()
         # What a command makes most of lives until its end: modules, vocabularies, columns. Looking
-        # for circles among them at every 700 new objects takes a twentieth of a short command.
-        gc.set_threshold(50_000)
+        # for circles among them at every 700 new objects takes a tenth of a short command, at every
+        # 50,000 a twentieth.
+        gc.set_threshold(200_000)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("RAYON_NUM_THREADS", "1")
     words = list(sys.argv[1:] if arguments is None else arguments)
