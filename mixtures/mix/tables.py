@@ -61,12 +61,17 @@ class Texts:
                 f"a text column of one part holds {num_bytes:,} bytes, a part can hold"
                 f" {(1 << 31) - 1:,}; make smaller slices"
             )
+        # `take` without pyarrow.compute, which makes functions of hundreds of others when imported
+        from pyarrow._compute import call_function
+
         # from buffers: pyarrow's own conversion would import pandas, which costs more than a part
         held = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(b"".join(names))]
         codes = pa.py_buffer(np.ascontiguousarray(self.codes, np.int32))
-        return pa.Array.from_buffers(pa.string(), len(names), held).take(
-            pa.Array.from_buffers(pa.int32(), len(self), [None, codes])
-        )
+        taken = [
+            pa.Array.from_buffers(pa.string(), len(names), held),
+            pa.Array.from_buffers(pa.int32(), len(self), [None, codes]),
+        ]
+        return call_function("take", taken)
 
 
 Columns = dict[str, Any]
