@@ -7,8 +7,8 @@ from pathlib import Path
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.mix.claims import MixClaims
 from mixtures.recipe.load import load_tokenizer_definition
-from mixtures.recipe.tokenizer.form import canonical_digest
 from pipeline.tokens.find import content_of, find_tokenizer, from_hub, given_file, kept_copy
+from pipeline.tokens.known import known_contents
 
 
 def find_of_mix(claims: MixClaims, file: Path | None) -> Path:
@@ -24,7 +24,7 @@ def find_of_mix(claims: MixClaims, file: Path | None) -> Path:
         file = kept
     if file is not None:
         file = given_file(file, claim.name)
-        digest = canonical_digest(content_of(file))
+        digest = known_contents(content_of(file)).digest
         if digest != claim.digest:
             raise ManifestError(
                 f"{file} has canonical digest {digest}, the ids of the mix were made by tokenizer"

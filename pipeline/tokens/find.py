@@ -10,11 +10,11 @@ from pathlib import Path
 from mixtures.errors import InputError, ManifestError
 from mixtures.recipe.load import FetchedTokenizer, FetchTokenizer
 from mixtures.recipe.tokenizer.definition import TokenizerDefinition
-from mixtures.recipe.tokenizer.form import canonical_digest, contents
 from mixtures.recipe.tokenizer.request import TokenizerRequest
 from mixtures.yaml.disk import read_bytes
 from pipeline.places.files import retried
 from pipeline.places.places import default_cache
+from pipeline.tokens.known import known_contents
 
 
 def find_tokenizer(definition: TokenizerDefinition, file: Path | None = None) -> Path:
@@ -154,7 +154,7 @@ def _download(repo: str, revision: str | None, name: str) -> Path:
 
 
 def _checked(path: Path, definition: TokenizerDefinition) -> Path:
-    require_digest(path, canonical_digest(content_of(path)), definition)
+    require_digest(path, known_contents(content_of(path)).digest, definition)
     return path
 
 
@@ -180,7 +180,7 @@ def num_ids(path: Path) -> int:
         InputError: it cannot be read.
     """
     try:
-        return contents(content_of(path)).vocab_size
+        return known_contents(content_of(path)).vocab_size
     except ManifestError as error:
         raise InputError(f"{path}: {error}") from None
 

@@ -37,10 +37,10 @@ import numpy.typing as npt
 
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.recipe.tokenizer.definition import EngineName, TokenizerDefinition
-from mixtures.recipe.tokenizer.form import contents
 from mixtures.yaml.fields import describe
 from pipeline.tokens.engines import ENGINES, EXPECTED_MB, Engine, Ids, NumTokens, open_engine
 from pipeline.tokens.find import content_of, first_line, require_digest
+from pipeline.tokens.known import known_contents
 from pipeline.tokens.probes import probes
 
 SpecialTokens = Literal["text", "parse"]
@@ -256,7 +256,7 @@ class Tokenizer:
                 return vector.text
         if self.definition.golden:
             return None
-        texts = probes(contents(self._content).added)
+        texts = probes(known_contents(self._content).added)
         parse = self.special_tokens == "parse"
         pieces = [one.encode(texts, parse=parse) for one in (engine, self._reference)]
         if all(np.array_equal(*columns) for columns in zip(*pieces, strict=True)):
@@ -312,7 +312,7 @@ def _refuse_unfit(path: Path, definition: TokenizerDefinition, content: bytes) -
     """Refuse another tokenizer than the one that is defined, and one whose ids are not what the
     definition says.
     """
-    found, faults = contents(content), []
+    found, faults = known_contents(content), []
     require_digest(path, found.digest, definition)
     if found.vocab_size != definition.vocab_size:
         faults.append(

@@ -353,7 +353,7 @@ def test_a_file_is_compared_again_unless_it_has_the_bytes_that_were_proven(tmp_p
     proven = Tokenizer(path, definition).sha256
     with monkeypatch.context() as patch:
         patch.setattr(
-            pipeline.tokens.tokenizer, "contents", lambda _: pytest.fail("it is read again")
+            pipeline.tokens.tokenizer, "known_contents", lambda _: pytest.fail("it is read again")
         )
         Tokenizer(path, definition, proven=proven)
     record = json.loads(TINY)
