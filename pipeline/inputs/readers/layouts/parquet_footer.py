@@ -7,7 +7,7 @@ raise. Of pages it says nothing, and unpacks one whole, whatever it takes.
     footer: the struct FileMetaData of parquet.thrift, in thrift's compact protocol
     a column chunk: pages, each the struct PageHeader and then its bytes
 
-Only the fields that are needed are kept; all others are stepped over. Sources: parquet.thrift of
+Structs are read as {number of a field: value}, row groups one by one. Sources: parquet.thrift of
 apache/parquet-format, thrift-compact-protocol.md of apache/thrift.
 
 Cost: about 0.1 ms a chunk (`tests/benchmarks/bench_footer.py`; 2-core x86-64, 2026-11-28, shared):
@@ -17,26 +17,27 @@ beside the pages that are read it is not seen.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import repeat
 from typing import IO, Any
 
 _TAIL_BYTES = 8
-_BOOLEANS, _NUMBERS, _DOUBLE = (1, 2), (4, 5, 6), 7
-_BINARY, _LIST, _SET, _MAP, _STRUCT = 8, 9, 10, 11, 12
+_BOOLEANS, _LIST, _STRUCT = (1, 2), 9, 12  # types of thrift
 _DEEPEST = 32  # structures in structures; parquet.thrift has 6
-_BYTE_ARRAY = 6
+_ROW_GROUPS = 4  # field of the footer
 _ENCRYPTED = 8  # field of a ColumnChunk that says by which key
-_COLUMN_NUMBERS = (1, 5, 6, 7, 9, 11)  # of ColumnMetaData: type, values, sizes, offsets
-_DICTIONARIES = (2, 8)  # PLAIN_DICTIONARY, RLE_DICTIONARY
+_BYTE_ARRAY = 6
+_DICTIONARIES = {2, 8}  # PLAIN_DICTIONARY, RLE_DICTIONARY
 _DICTIONARY_PAGE = 2
-_PAGE_VALUES = (5, 8)  # fields of a PageHeader whose first field is the number of a page's values
 _HEADER_BYTES = 1 << 10, 16 << 20  # of a page header that are read at first, and at most: pyarrow's
+_MALFORMED = (AttributeError, KeyError, TypeError)  # a field is missing, or of another type
 
 
 @dataclass(frozen=True)
 class Chunk:
     """A column of a row group."""
 
+    row_group: int
     path: str
     """Dotted."""
     uncompressed_bytes: int
@@ -49,7 +50,20 @@ class Chunk:
     """Where its pages begin in the file."""
     packed_bytes: int
     """Of its pages, with their headers, as they stand in the file."""
-    row_group: int = 0
+
+    @classmethod
+    def of(cls, row_group: int, column: dict[int, Any]) -> Chunk:
+        """Of a ColumnMetaData."""
+        data, dictionary = column[9], column.get(11, 0)
+        return cls(
+            row_group,
+            ".".join(name.decode("utf-8", "replace") for name in column[3]),
+            column[6],
+            column[1] == _BYTE_ARRAY and not _DICTIONARIES.isdisjoint(column[2]),
+            column[5],
+            dictionary if 0 < dictionary < data else data,  # 0 is written where there is none, too
+            column[7],
+        )
 
 
 @dataclass(frozen=True)
@@ -61,6 +75,13 @@ class Page:
     packed_bytes: int
     values: int
     """0 for a dictionary."""
+
+    @classmethod
+    def of(cls, header: dict[int, Any]) -> Page:
+        """Of a PageHeader, whose fields 5 and 8 are those of data pages, versions 1 and 2."""
+        data = header.get(5) or header.get(8)
+        kind, unpacked, packed = (header.get(number, -1) for number in (1, 2, 3))
+        return cls(kind == _DICTIONARY_PAGE, unpacked, packed, data[1] if data else 0)
 
 
 def read_pages(handle: IO[bytes], chunk: Chunk) -> Iterator[Page]:
@@ -84,31 +105,18 @@ def _page(handle: IO[bytes], at: int, most: int) -> tuple[Page, int]:
         handle.seek(at)
         header = _Compact(handle.read(length))
         try:
-            found = _page_header(header)
+            found = Page.of(header.struct())
+            negative = min(found.uncompressed_bytes, found.packed_bytes, found.values) < 0
         except IndexError:
             if length == most:
                 raise ValueError("the header of a page is truncated") from None
             length = min(16 * length, most)
             continue
-        if min(found.uncompressed_bytes, found.packed_bytes, found.values) < 0:
+        except _MALFORMED:
+            raise ValueError("the header of a page is none") from None
+        if negative:
             raise ValueError("the header of a page has negative sizes")
         return found, header.at
-
-
-def _page_header(header: _Compact) -> Page:
-    sizes, values = {1: -1, 2: -1, 3: -1}, 0
-    for number, kind in header.fields():
-        if number in sizes and kind == 5:
-            sizes[number] = header.integer()
-        elif number in _PAGE_VALUES and kind == _STRUCT:
-            for inner, inner_kind in header.fields():
-                if (inner, inner_kind) == (1, 5):
-                    values = header.integer()
-                else:
-                    header.skip(inner_kind)
-        else:
-            header.skip(kind)
-    return Page(sizes[1] == _DICTIONARY_PAGE, sizes[2], sizes[3], values)
 
 
 def read_chunks(handle: IO[bytes]) -> list[Chunk]:
@@ -128,150 +136,96 @@ def read_chunks(handle: IO[bytes]) -> list[Chunk]:
         return list(_chunks(_Compact(handle.read(length))))
     except IndexError:
         raise ValueError("its footer is truncated") from None
+    except _MALFORMED:
+        raise ValueError("its footer is none") from None
 
 
 def _chunks(footer: _Compact) -> Iterator[Chunk]:
-    for field in footer.fields():
-        if field != (4, _LIST):
-            footer.skip(field[1])
+    for number, kind in footer.fields():
+        if (number, kind) != (_ROW_GROUPS, _LIST):
+            footer.value(kind)
             continue
-        for row_group in footer.items(_STRUCT):
-            for inner in footer.fields():
-                if inner != (1, _LIST):
-                    footer.skip(inner[1])
-                    continue
-                for _ in footer.items(_STRUCT):
-                    chunk = _chunk(footer)
-                    if chunk is not None:
-                        yield replace(chunk, row_group=row_group)
-
-
-def _chunk(footer: _Compact) -> Chunk | None:
-    found, is_encrypted = None, False
-    for number, kind in footer.fields():
-        if (number, kind) == (3, _STRUCT):
-            found = _column(footer)
-        else:
-            is_encrypted |= number == _ENCRYPTED
-            footer.skip(kind)
-    return None if is_encrypted else found
-
-
-def _column(footer: _Compact) -> Chunk:
-    values: dict[int, Any] = {}
-    for number, kind in footer.fields():
-        if number in _COLUMN_NUMBERS and kind in (5, 6):
-            values[number] = footer.integer()
-        elif number == 2 and kind == _LIST:
-            values[number] = [footer.integer() for _ in footer.items(5)]
-        elif number == 3 and kind == _LIST:
-            values[number] = [footer.binary() for _ in footer.items(_BINARY)]
-        else:
-            footer.skip(kind)
-    encodings, data, dictionary = values.get(2, []), values.get(9, 0), values.get(11, 0)
-    return Chunk(
-        ".".join(name.decode("utf-8", "replace") for name in values.get(3, [])),
-        values.get(6, 0),
-        values.get(1) == _BYTE_ARRAY and any(item in _DICTIONARIES for item in encodings),
-        values.get(5, 0),
-        dictionary if 0 < dictionary < data else data,  # 0 is written where there is none, too
-        values.get(7, 0),
-    )
+        for row_group, inner in enumerate(footer.items()):
+            for column in footer.value(inner)[1]:
+                if 3 in column and _ENCRYPTED not in column:
+                    yield Chunk.of(row_group, column[3])
 
 
 class _Compact:
-    """A reader of thrift's compact protocol, of a footer or the header of a page.
+    """A reader of thrift's compact protocol, of a footer or the header of a page. at: bytes that
+    were read.
 
     Raises: IndexError at the end of the data; ValueError: it is no such protocol.
     """
 
     def __init__(self, data: bytes) -> None:
-        self._data, self._at = data, 0
+        self._data, self.at = data, 0
 
-    @property
-    def at(self) -> int:
-        """Bytes that were read."""
-        return self._at
+    def struct(self, depth: int = 0) -> dict[int, Any]:
+        """{number of a field: value}."""
+        return {number: self.value(kind, depth) for number, kind in self.fields()}
 
     def fields(self) -> Iterator[tuple[int, int]]:
-        """(number, type) of each field of a struct; the caller takes or skips its value."""
+        """(number, type) of each field of a struct, whose value the caller takes."""
         number = 0
         while head := self._byte():
-            number = number + (head >> 4) if head >> 4 else self.integer()
+            number = number + (head >> 4) if head >> 4 else self._integer()
             yield number, head & 15
 
-    def items(self, kind: int) -> range:
-        """A list of values of a type, which the caller takes one by one."""
-        size, found = self._list()
-        if found != kind and size:
-            raise ValueError(f"a list of thrift type {found}, {kind} is allowed")
-        return range(size)
+    def items(self) -> Iterator[int]:
+        """The type of each item of a list, which the caller takes."""
+        head = self._byte()
+        return self._kinds(head & 15, head >> 4 if head >> 4 != 15 else self._unsigned())
 
-    def integer(self) -> int:
+    def value(self, kind: int, depth: int = 0) -> Any:
+        """The value of a field, in a list where it is a list or a map."""
+        if depth > _DEEPEST:
+            raise ValueError("thrift structures are nested too deeply")
+        if kind in (4, 5, 6):
+            return self._integer()
+        if kind == 8:
+            return self._bytes(self._unsigned())
+        if kind in (_LIST, 10):
+            return [self.value(inner, depth + 1) for inner in self.items()]
+        if kind == _STRUCT:
+            return self.struct(depth + 1)
+        if kind in _BOOLEANS:
+            return kind
+        if kind in (3, 7):
+            return self._bytes(1 if kind == 3 else 8)
+        if kind == 11:
+            size = self._unsigned()
+            kinds = self._byte() if size else 0
+            pairs = zip(self._kinds(kinds >> 4, size), self._kinds(kinds & 15, size), strict=True)
+            return [self.value(inner, depth + 1) for pair in pairs for inner in pair]
+        raise ValueError(f"thrift has no type {kind}")
+
+    def _kinds(self, kind: int, size: int) -> Iterator[int]:
+        return repeat(3 if kind in _BOOLEANS else kind, size)  # in a list a boolean is a byte
+
+    def _integer(self) -> int:
         value = self._unsigned()
         return (value >> 1) ^ -(value & 1)
 
-    def binary(self) -> bytes:
-        length = self._unsigned()
-        self._forward(length)
-        return self._data[self._at - length : self._at]
-
-    def skip(self, kind: int, depth: int = 0) -> None:
-        """Step over a value."""
-        if depth > _DEEPEST:
-            raise ValueError("thrift structures are nested too deeply")
-        if kind in _NUMBERS:
-            self._unsigned()
-        elif kind in _BOOLEANS:
-            return
-        elif kind in (3, _DOUBLE):
-            self._forward(1 if kind == 3 else 8)
-        elif kind == _BINARY:
-            self._forward(self._unsigned())
-        elif kind in (_LIST, _SET):
-            size, inner = self._list()
-            self._skip_all(size, (inner,), depth)
-        elif kind == _MAP:
-            size = self._unsigned()
-            kinds = self._byte() if size else 0
-            self._skip_all(size, (kinds >> 4, kinds & 15), depth)
-        elif kind == _STRUCT:
-            for _, inner in self.fields():
-                self.skip(inner, depth + 1)
-        else:
-            raise ValueError(f"thrift has no type {kind}")
-
-    def _skip_all(self, size: int, kinds: tuple[int, ...], depth: int) -> None:
-        for _ in range(size):
-            for kind in kinds:
-                # in a list a boolean is a byte
-                self.skip(3 if kind in _BOOLEANS else kind, depth + 1)
-
-    def _list(self) -> tuple[int, int]:
-        head = self._byte()
-        size = head >> 4 if head >> 4 != 15 else self._unsigned()
-        return size, head & 15
+    def _bytes(self, count: int) -> bytes:
+        self.at += count
+        if self.at > len(self._data):
+            raise IndexError
+        return self._data[self.at - count : self.at]
 
     def _byte(self) -> int:
-        self._at += 1
-        return self._data[self._at - 1]
-
-    def _forward(self, num_bytes: int) -> None:
-        self._at += num_bytes
-        if self._at > len(self._data):
-            raise IndexError
+        self.at += 1
+        return self._data[self.at - 1]
 
     def _unsigned(self) -> int:
-        value = self._data[self._at]
-        self._at += 1
+        value, shift = self._data[self.at], 7
+        self.at += 1
         if value < 128:
             return value
-        value, shift = value & 127, 7
-        while True:
-            byte = self._byte()
+        value &= 127
+        while (byte := self._byte()) >= 128:
             value |= (byte & 127) << shift
-            if byte < 128:
-                return value
             shift += 7
             if shift > 63:
                 raise ValueError("a number of thrift has no end")
+        return value | byte << shift
