@@ -10,7 +10,7 @@ scored after (pipeline.stages.score).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -38,21 +38,27 @@ from pipeline.store.store import ColumnRange, Due, Group, RangeRecord, Store
 @dataclass(frozen=True)
 class _List:
     """A blocklist that some filters share. bundle: one of those that hold it; texts: rules by which
-    a classifier wants texts.
+    a classifier wants texts, each once.
     """
 
-    rule: TermRule
     bundle: FilterBundle
-    texts: tuple[TextRule, ...]
+    texts: dict[TextRule, None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class _Scorer:
-    """A classifier that some filters share. wants: rules of the texts that it must score."""
+    """A classifier that some filters share. wants: rules of the texts that it must score, each
+    once.
+    """
 
     bundle: FilterBundle
     table: ScoreTable
-    wants: tuple[TextRule, ...]
+    wants: dict[TextRule, None] = field(default_factory=dict)
+
+    def missing(self, group: Group, text: TextRule, wanted: Iterable[KeyRange]) -> list[KeyRange]:
+        """Parts of key ranges of a group whose escalated texts it has not scored."""
+        ledger = group.record.digest
+        return [part for keys in wanted for part in self.table.missing(text, ledger, keys)]
 
 
 class Judges:
@@ -74,11 +80,8 @@ class Judges:
         self.filters = filters
         self.benchmarks = benchmarks
         self.index = opened_index(benchmarks) if benchmarks else None
-        self._grams = (
-            (GramRule(tuple(item.definition.identity for item in benchmarks)),)
-            if benchmarks
-            else ()
-        )
+        sets = tuple(item.definition.identity for item in benchmarks)
+        self._grams = (GramRule(sets),) if benchmarks else ()
         self._lists: dict[TermRule, _List] = {}
         self._scorers: dict[str, _Scorer] = {}
         opened: set[str] = set()
@@ -87,23 +90,13 @@ class Judges:
             if bundle.where not in opened:
                 Filter.open(bundle.definition, bundle.folder, bundle.where)
                 opened.add(bundle.where)
-            self._add(store, item, bundle)
-
-    def _add(self, store: Store, item: FilterUse, bundle: FilterBundle) -> None:
-        pin, classifier = item.definition.blocklist, item.definition.classifier
-        terms = TermRule(pin.sha256, pin.mode)
-        wanted = (TextRule(terms, pin.threshold),) if classifier else ()
-        known = self._lists.get(terms, _List(terms, bundle, ()))
-        self._lists[terms] = _List(
-            terms, known.bundle, tuple(dict.fromkeys((*known.texts, *wanted)))
-        )
-        if classifier:
-            scorer = self._scorers.get(
-                classifier.digest, _Scorer(bundle, ScoreTable(store, classifier.digest), ())
-            )
-            self._scorers[classifier.digest] = _Scorer(
-                scorer.bundle, scorer.table, tuple(dict.fromkeys((*scorer.wants, *wanted)))
-            )
+            terms, classifier = _terms_of(item), item.definition.classifier
+            known = self._lists.setdefault(terms, _List(bundle))
+            if classifier:
+                table = ScoreTable(store, classifier.digest)
+                scorer = self._scorers.setdefault(classifier.digest, _Scorer(bundle, table))
+                text = TextRule(terms, item.definition.blocklist.threshold)
+                known.texts[text] = scorer.wants[text] = None
 
     @property
     def score_folders(self) -> list[Path]:
@@ -126,7 +119,7 @@ class Judges:
     def rules(self) -> list[FilterRule]:
         """What select decides by."""
         numbers = {rule: number for number, rule in enumerate(self._lists)}
-        return [FilterRule.of(item, numbers[self._terms_of(item)]) for item in self.filters]
+        return [FilterRule.of(item, numbers[_terms_of(item)]) for item in self.filters]
 
     def due(self, group: Group | None, wanted: Sequence[KeyRange]) -> list[Due]:
         """Terms and texts that a reading of a group must note.
@@ -155,7 +148,7 @@ class Judges:
             part
             for scorer in self._scorers.values()
             if text in scorer.wants
-            for part in scorer.table.missing(text, group.record.digest, keys)
+            for part in scorer.missing(group, text, [keys])
         ]
         return [part for keys in merged(unscored) for part in keys.minus(waiting)]
 
@@ -193,11 +186,7 @@ class Judges:
             texts, scored = [], []
             for group, wanted in groups:
                 for text in scorer.wants:
-                    missing = [
-                        part
-                        for keys in wanted
-                        for part in scorer.table.missing(text, group.record.digest, keys)
-                    ]
+                    missing = scorer.missing(group, text, wanted)
                     waiting = [
                         item
                         for item in group.ranges(text)
@@ -240,19 +229,21 @@ class Judges:
         """Folders of escalated texts that every classifier of the recipe which wants them has
         scored.
         """
-        found = []
-        for group in groups:
-            for text in dict.fromkeys(text for item in self._lists.values() for text in item.texts):
-                tables = [scorer.table for scorer in self._scorers.values() if text in scorer.wants]
-                for item in group.ranges(text):
-                    if not any(
-                        table.missing(text, group.record.digest, item.keys) for table in tables
-                    ):
-                        found.append(item.folder)
-        return found
+        wants: dict[TextRule, list[_Scorer]] = {}
+        for scorer in self._scorers.values():
+            for text in scorer.wants:
+                wants.setdefault(text, []).append(scorer)
+        return [
+            item.folder
+            for group in groups
+            for text, scorers in wants.items()
+            for item in group.ranges(text)
+            if not any(scorer.missing(group, text, [item.keys]) for scorer in scorers)
+        ]
 
-    def _terms_of(self, item: FilterUse) -> TermRule:
-        return TermRule(item.definition.blocklist.sha256, item.definition.blocklist.mode)
+
+def _terms_of(item: FilterUse) -> TermRule:
+    return TermRule(item.definition.blocklist.sha256, item.definition.blocklist.mode)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from mixtures.errors import ManifestError, RecipeError
 from mixtures.recipe.quality.arguments import BlockQuality
 from mixtures.rules.blocks import GROUP, installed_block
 from mixtures.yaml.tree import suggest
-from pipeline.inputs.quality.rule import Dropped, StepRule
+from pipeline.inputs.quality.rule import StepRule, filter_rule
 
 
 def block_rule(arguments: BlockQuality) -> StepRule:
@@ -38,20 +38,7 @@ def block_rule(arguments: BlockQuality) -> StepRule:
             " BaseFilter (filter) or BaseFormatter (format)"
         )
     block = make(**_typed(name, make, arguments.arguments))
-    return _filtering(block) if kinds == ["filter"] else lambda text, row: str(block.format(text))
-
-
-def _filtering(block: Any) -> StepRule:
-    """The rule of a filter, which answers True, False or (False, why), and may change the text."""
-    from datatrove.data import Document
-
-    def rule(text: str, row: Mapping[str, Any]) -> str | Dropped:
-        document = Document(text=text, id="")
-        answer = block.filter(document)
-        kept, reason = answer if isinstance(answer, tuple) else (answer, None)
-        return str(document.text) if kept else Dropped(str(reason or "removed"))
-
-    return rule
+    return filter_rule(block) if kinds == ["filter"] else lambda text, row: str(block.format(text))
 
 
 def _typed(name: str, make: Any, given: Mapping[str, Any]) -> dict[str, object]:

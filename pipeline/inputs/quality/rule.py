@@ -34,6 +34,21 @@ StepRule = Callable[[str, Mapping[str, Any]], str | Dropped]
 """(text, row) -> the text, changed or not, or why it is dropped."""
 
 
+def filter_rule(filter_: Any) -> StepRule:
+    """The rule of a filter as datatrove has them: it answers True, False or (False, why), and may
+    change the text.
+    """
+    from datatrove.data import Document
+
+    def rule(text: str, row: Mapping[str, Any]) -> str | Dropped:
+        document = Document(text=text, id="")
+        answer = filter_.filter(document)
+        kept, reason = answer if isinstance(answer, tuple) else (answer, None)
+        return str(document.text) if kept else Dropped(str(reason or "removed"))
+
+    return rule
+
+
 def argument_values(arguments: Iterable[tuple[str, Any]]) -> dict[str, object]:
     """Arguments as datatrove takes them: decimals as floats, n-grams as pairs."""
     return {name: _value(value) for name, value in arguments}

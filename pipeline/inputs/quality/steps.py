@@ -51,6 +51,7 @@ from pipeline.inputs.quality.rule import (
     Dropped,
     StepRule,
     argument_values,
+    filter_rule,
     require_table,
 )
 
@@ -71,33 +72,20 @@ def open_rule(step: OneStep) -> StepRule:
     return _OPENERS[type(arguments)](arguments)
 
 
-def _filter_rule(filter_: Any) -> StepRule:
-    """The rule of a datatrove filter, which judges a text and may change it."""
-    from datatrove.data import Document
-    from datatrove.pipeline.filters.base_filter import get_filter_result
-
-    def rule(text: str, row: Mapping[str, Any]) -> str | Dropped:
-        document = Document(text=text, id="")
-        kept, reason = get_filter_result(filter_.filter(document))
-        return str(document.text) if kept else Dropped(str(reason or "removed"))
-
-    return rule
-
-
 def _gopher_quality(arguments: GopherQuality) -> StepRule:
     from datatrove.pipeline.filters import GopherQualityFilter
     from datatrove.utils.text import PUNCTUATION_SET
 
     _require_words(arguments.language)
     require_table("punctuation", sorted(PUNCTUATION_SET))
-    return _filter_rule(GopherQualityFilter(**argument_values(arguments)))
+    return filter_rule(GopherQualityFilter(**argument_values(arguments)))
 
 
 def _gopher_repetition(arguments: GopherRepetition) -> StepRule:
     from datatrove.pipeline.filters import GopherRepetitionFilter
 
     _require_words(arguments.language)
-    return _filter_rule(GopherRepetitionFilter(**argument_values(arguments)))
+    return filter_rule(GopherRepetitionFilter(**argument_values(arguments)))
 
 
 def _c4_quality(arguments: C4Quality) -> StepRule:
@@ -119,7 +107,7 @@ def _c4_quality(arguments: C4Quality) -> StepRule:
         for name in ("min_num_sentences", "min_words_per_line", "max_word_length")
         if values[name] == 0
     }
-    return _filter_rule(C4QualityFilter(**{**values, **off}))
+    return filter_rule(C4QualityFilter(**{**values, **off}))
 
 
 def _fineweb_quality(arguments: FineWebQuality) -> StepRule:
@@ -129,7 +117,7 @@ def _fineweb_quality(arguments: FineWebQuality) -> StepRule:
     _require_words(arguments.language)
     table = sorted(TERMINAL_PUNCTUATION)
     require_table("terminal punctuation", table)
-    return _filter_rule(
+    return filter_rule(
         FineWebQualityFilter(
             **{**argument_values(arguments), "stop_chars": arguments.stop_chars or tuple(table)}
         )
