@@ -60,6 +60,11 @@ class SourceInputs:
         """Names the definition and its quality steps."""
         return reading_name(self.definition.name, self.quality)
 
+    @property
+    def documents(self) -> int:
+        """Of the ledgers of its groups."""
+        return sum(group.record.documents for group, _ in self.groups)
+
 
 def survey(
     store: Store, definition: SourceDefinition, quality: Quality, folder: Place | None

@@ -38,8 +38,9 @@ from pipeline.lookup.fate import (
     LedgerRow,
     Origin,
 )
+from pipeline.lookup.filters import MixFilter
 from pipeline.lookup.rows import fate_when_read
-from pipeline.lookup.selection import MixFilter, MixStore
+from pipeline.lookup.selection import MixStore
 from pipeline.places.places import Place
 from pipeline.stages.eligible import Eligible
 from pipeline.stages.ingest import QUARANTINE

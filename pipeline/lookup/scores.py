@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.rules.filter_definition import MILLION
-from pipeline.lookup.selection import MixFilter, MixStore
+from pipeline.lookup.filters import MixFilter
+from pipeline.lookup.selection import MixStore
 from pipeline.stages.chosen_figures import known_scores
 
 SCORE_EDGES: list[int] = [

@@ -17,8 +17,7 @@ to, and is sealed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -27,18 +26,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import TypeAdapter
 
 from mixtures.audit.recipe import read_definition, require_recipe
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.keys import ALL_KEYS, KeyRange, key_bound
-from mixtures.mix.claims import Claims
-from mixtures.mix.judged.filters import FilterRuleClaim
+from mixtures.mix.claims import Claims, SourceClaim
 from mixtures.mix.manifest import MANIFEST
 from mixtures.recipe.near_request import read_near
-from mixtures.recipe.quality.steps import Quality
+from mixtures.recipe.quality.steps import Quality, read_quality
 from mixtures.recipe.source_definition import SourceDefinition
-from mixtures.rules.filter_definition import MILLION
 from pipeline.build.near import Found, NearSearch
 from pipeline.build.placebo import Matching, find_partners
 from pipeline.executors.local import LocalExecutor
@@ -47,32 +43,14 @@ from pipeline.inputs.build_source import BuildSource
 from pipeline.inputs.file import InputFile
 from pipeline.inputs.survey import SourceInputs
 from pipeline.judges.judges import counted_folders
-from pipeline.judges.verdicts import FilterRule
+from pipeline.lookup.filters import MixFilter
 from pipeline.report import say
-from pipeline.stages.eligible import Choice, read_eligible
+from pipeline.stages.eligible import Choice, Eligible, read_eligible
 from pipeline.stages.select import Select, num_partitions
 from pipeline.stages.select_plan import SelectPlan, inputs_of
-from pipeline.store.rules import GramRule, Rule, TermRule, TextRule, TokenRule
-from pipeline.store.scores import ScoreTable
+from pipeline.store.rules import GramRule, Rule, TermRule, TokenRule
 from pipeline.store.store import ColumnRange, Group, Store
 from pipeline.store.trust import Trust
-
-
-@dataclass(frozen=True)
-class MixFilter:
-    """A filter of a manifest: its rule, and what lies in the store for it. table: scores, None
-    without a classifier.
-    """
-
-    rule: FilterRule
-    terms: TermRule
-    table: ScoreTable | None
-    fraction: str
-
-    def unscored(self, group: Group, keys: KeyRange) -> list[KeyRange]:
-        """Parts of a key range whose escalated documents have no scores yet."""
-        text = TextRule(self.terms, self.rule.threshold)
-        return self.table.missing(text, group.record.digest, keys) if self.table else []
 
 
 class MixStore:
@@ -101,15 +79,19 @@ class MixStore:
         )
         self.definitions = definitions(claims)
         asked = claims.recipe
-        self._quality = {item["name"]: read_quality(item) for item in asked["sources"]}
+        self._quality = {
+            one["name"]: read_quality(one.get("quality", ())) for one in asked["sources"]
+        }
         self._taken = [
-            (item["definition"]["name"], _keys(item), read_quality(item))
-            for item in asked["exclude"]
+            (one["definition"]["name"], _keys(one), read_quality(one.get("quality", ())))
+            for one in asked["exclude"]
         ]
         sets = asked.get("decontaminate", {}).get("sets", [])
         self.grams = GramRule(tuple(item["identity"] for item in sets)) if sets else None
         self._filters_by_list: dict[TermRule, int] = {}
-        self.filters = [self._filter(said) for said in claims.filters]
+        self.filters = [
+            MixFilter.of(said, self.store, self._filters_by_list) for said in claims.filters
+        ]
         self.sources = self._sources()
         readings = {source.reading: source for source in self.sources}
         self.inputs = {
@@ -143,7 +125,12 @@ class MixStore:
             return self._placed(plan)
         imitated = self._placed(plan.imitated())
         self._make_selection(imitated)
-        found = find_partners(self._imitated(imitated), self._matchings, spared=imitated.spared)
+        matchings = {
+            number: Matching(tuple(said.matched.partners), said.matched.tolerance)
+            for number, said in enumerate(self.claims.filters)
+            if said.matched
+        }
+        found = find_partners(self._imitated(imitated), matchings, spared=imitated.spared)
         for number, claim in found.claims.items():
             _require(claim == self.claims.filters[number].matched, self.store.folder, "a placebo")
         return self._placed(plan.model_copy(update={"partners": found.partners}))
@@ -163,36 +150,34 @@ class MixStore:
 
     def _imitated(self, plan: SelectPlan) -> dict[str, Choice]:
         """What the mix takes of each source that the placebos imitate."""
-        strands = {
-            strand.name: strand
-            for strand in self.claims.sources
-            if not (strand.copy_number or strand.insert)
+        said = next(item.matched for item in self.claims.filters if item.matched).sources
+        strands = [strand for strand in self._strands if not strand.insert]
+        for strand in strands:
+            _require(strand.name in said, self.store.folder, strand.name)
+        eligible = read_eligible(plan, [strand.name for strand in strands])
+        return {
+            strand.name: self._chosen(strand, eligible, said[strand.name].quota_tokens)
+            for strand in strands
         }
-        said = next(item.matched for item in self.claims.filters if item.matched)
-        eligible, found = read_eligible(plan, strands), {}
-        for name, strand in strands.items():
-            _require(name in said.sources, self.store.folder, name)
-            quota = said.sources[name].quota_tokens
-            _require(eligible[name].tokens or not quota, self.store.folder, name)
-            asked = name in self._whole or max(strand.asked_tokens, quota) > 0
-            found[name] = eligible[name].select(quota, asked=asked)
-        return found
+
+    def _chosen(self, strand: SourceClaim, eligible: Mapping[str, Eligible], quota: int) -> Choice:
+        """What fills a quota of a source."""
+        found = eligible[strand.name]
+        _require(found.tokens or not quota, self.store.folder, strand.name)
+        asked = strand.name in self._whole or max(strand.asked_tokens, quota) > 0
+        return found.select(quota, asked=asked)
 
     @property
-    def _matchings(self) -> dict[int, Matching]:
-        """What the placebos of the mix may do, by number of the filter."""
-        return {
-            number: Matching(tuple(said.matched.partners), said.matched.tolerance)
-            for number, said in enumerate(self.claims.filters)
-            if said.matched
-        }
+    def _strands(self) -> list[SourceClaim]:
+        """What the manifest says of each source and insert, copies aside."""
+        return [strand for strand in self.claims.sources if not strand.copy_number]
 
     @property
     def _plan(self) -> SelectPlan:
         """The select plan without partners."""
         recipe = self.claims.recipe
         return SelectPlan(
-            partitions=num_partitions(self._documents),
+            partitions=self._partitions,
             sources=tuple(
                 source.as_selected(self.inputs[source.reading], self.rule, self)
                 for source in self.sources
@@ -209,10 +194,8 @@ class MixStore:
         )
 
     @property
-    def _documents(self) -> int:
-        return sum(
-            group.record.documents for found in self.inputs.values() for group, _ in found.groups
-        )
+    def _partitions(self) -> int:
+        return num_partitions(sum(found.documents for found in self.inputs.values()))
 
     @cached_property
     def near(self) -> Found | None:
@@ -224,13 +207,13 @@ class MixStore:
         asked = self.claims.recipe.get("near")
         if asked is None:
             return None
-        request, partitions = read_near(asked), num_partitions(self._documents)
+        request = read_near(asked)
         search = NearSearch(
             self.store,
             request,
             self.sources,
             self.inputs,
-            partitions=partitions,
+            partitions=self._partitions,
             executor=LocalExecutor(1, 1),
             trust=Trust(),
         )
@@ -257,25 +240,16 @@ class MixStore:
             ManifestError: it is not what the manifest says.
         """
         self._make_selection(self.plan)
-        strands = [strand for strand in self.claims.sources if not strand.copy_number]
-        eligible = read_eligible(self.plan, [strand.name for strand in strands])
+        eligible = read_eligible(self.plan, [strand.name for strand in self._strands])
         times = {item["name"]: item["times"] for item in self.claims.recipe.get("insert", [])}
         found = {}
-        for strand in strands:
+        for strand in self._strands:
             name = strand.name
             if strand.insert:
-                found[name] = eligible[name].select_whole(
-                    strand.documents // times[name], times[name]
-                )
+                documents = strand.documents // times[name]
+                found[name] = eligible[name].select_whole(documents, times[name])
             else:
-                _require(
-                    eligible[name].tokens or not strand.resolved_tokens, self.store.folder, name
-                )
-                found[name] = eligible[name].select(
-                    strand.resolved_tokens,
-                    asked=name in self._whole
-                    or max(strand.asked_tokens, strand.resolved_tokens) > 0,
-                )
+                found[name] = self._chosen(strand, eligible, strand.resolved_tokens)
             self._require_taken(name, found[name])
         return found
 
@@ -298,27 +272,6 @@ class MixStore:
     def _whole(self) -> set[str]:
         """Sources that the recipe uses whole."""
         return {item["name"] for item in self.claims.recipe["sources"] if item.get("all")}
-
-    def _filter(self, said: FilterRuleClaim) -> MixFilter:
-        pin, classifier = said.blocklist, said.classifier
-        terms = TermRule(pin.sha256, pin.mode)
-        number = self._filters_by_list.setdefault(terms, len(self._filters_by_list))
-        above = int(Decimal(classifier.threshold) * MILLION) if classifier else None
-        dose = key_bound(Decimal(said.fraction))
-        rule = FilterRule(
-            label=said.label,
-            blocklist=number,
-            threshold=pin.threshold,
-            above=above,
-            placebo=said.placebo,
-            dose=dose,
-        )
-        return MixFilter(
-            rule,
-            terms,
-            ScoreTable(self.store, classifier.digest) if classifier else None,
-            said.fraction,
-        )
 
     def _inputs(self, definition: SourceDefinition, quality: Quality) -> SourceInputs:
         """The groups of the store that hold exactly the files of the manifest, as they were."""
@@ -353,26 +306,27 @@ class MixStore:
         for other in self.claims.excluded:
             name, keys = other.definition, other.key_range
             same = [item for item in taken if item[:2] == (name, keys)]
-            if (
-                len(same) > 1
-            ):  # of two that differ in their quality steps alone, the manifest lists each once
+            if len(same) > 1:  # they differ in quality steps alone: the manifest has each once
                 taken.remove(same[0])
             shown = f"{other.recipe}/{other.source}"
             found.append(
                 BuildSource(shown, self.definitions[name], same[0][2], keys, True, None, keys.low)
             )
-        for strand in self.claims.sources:
-            name, keys = strand.name, strand.key_range
-            definition, quality = (
-                self.definitions[strand.definition],
-                self._quality.get(name, ()),
-            )
-            if not strand.copy_number:
-                found.append(
-                    BuildSource(
-                        name, definition, quality, keys, False, None, keys.high, strand.insert
-                    )
+        for strand in self._strands:
+            name, keys, definition = strand.name, strand.key_range, strand.definition
+            quality = self._quality.get(name, ())
+            found.append(
+                BuildSource(
+                    name,
+                    self.definitions[definition],
+                    quality,
+                    keys,
+                    excluded=False,
+                    data=None,
+                    ceiling=keys.high,
+                    insert=strand.insert,
                 )
+            )
         return found
 
     def _ceiling(self, source: BuildSource) -> int:
@@ -380,11 +334,9 @@ class MixStore:
         if source.excluded or source.insert or source.name in self._whole:
             return source.ceiling
         missing: list[KeyRange] = []
+        rules: list[Rule] = [self.rule, *self._counting]
         for group, _ in self.inputs[source.reading].groups:
-            missing += group.missing(self.rule, source.keys)
-            missing += [
-                part for rule in self._counting for part in group.missing(rule, source.keys)
-            ]
+            missing += [part for rule in rules for part in group.missing(rule, source.keys)]
             missing += [part for item in self.filters for part in item.unscored(group, source.keys)]
         return min([source.keys.high, *(low for low, _ in missing)])
 
@@ -412,23 +364,8 @@ def definitions(claims: Claims) -> dict[str, SourceDefinition]:
     inserts' too, by its name.
     """
     recipe = claims.recipe
-    asked: Sequence[Mapping[str, Any]] = [
-        *recipe["sources"],
-        *recipe["exclude"],
-        *recipe.get("insert", []),
-    ]
-    found = {}
-    for item in asked:
-        found[item["definition"]["name"]] = read_definition(item["definition"])
-    return found
-
-
-def read_quality(item: Mapping[str, Any]) -> Quality:
-    """The quality steps of a source of a manifest's recipe."""
-    return _QUALITY.validate_python(item.get("quality", ()))
-
-
-_QUALITY: TypeAdapter[Quality] = TypeAdapter(Quality)
+    asked = [*recipe["sources"], *recipe["exclude"], *recipe.get("insert", [])]
+    return {item["definition"]["name"]: read_definition(item["definition"]) for item in asked}
 
 
 def _keys(item: Mapping[str, Any]) -> KeyRange:

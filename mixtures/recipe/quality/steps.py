@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict
+from pydantic import BeforeValidator, ConfigDict, TypeAdapter
 
 from mixtures.recipe.quality.arguments import (
     BlockQuality,
@@ -115,6 +115,14 @@ def canonical_quality(steps: Iterable[OneStep]) -> list[dict[str, Any]]:
         {step.name: {name: _plain(value) for name, value in step.arguments if value is not None}}
         for step in steps
     ]
+
+
+def read_quality(canonical: Iterable[Mapping[str, Any]]) -> Quality:
+    """The steps of which `canonical_quality` made this."""
+    return _QUALITY.validate_python(canonical)
+
+
+_QUALITY: TypeAdapter[Quality] = TypeAdapter(Quality)
 
 
 def _plain(value: Any) -> Any:

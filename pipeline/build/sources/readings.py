@@ -77,8 +77,7 @@ class Readings:
     @property
     def partitions(self) -> int:
         """Key partitions in which the documents of all ledgers are selected."""
-        groups = [group for found in self.inputs.values() for group, _ in found.groups]
-        return num_partitions(sum(group.record.documents for group in groups))
+        return num_partitions(sum(found.documents for found in self.inputs.values()))
 
     @property
     def judged(self) -> list[tuple[Group, list[KeyRange]]]:

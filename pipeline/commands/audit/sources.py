@@ -35,6 +35,7 @@ from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.indexed import IndexedTokens
 from mixtures.mix.manifest import MANIFEST
 from mixtures.mix.tables import DOCUMENTS, PROVENANCE
+from mixtures.recipe.quality.steps import read_quality
 from mixtures.words import plural
 from mixtures.yaml.disk import read_bytes
 from pipeline import report
@@ -43,7 +44,7 @@ from pipeline.inputs.listing import DataFolders, list_files
 from pipeline.inputs.quality.quality import open_steps
 from pipeline.lookup.documents import StreamDocuments
 from pipeline.lookup.rows import texts_of_rows
-from pipeline.lookup.selection import definitions, read_quality
+from pipeline.lookup.selection import definitions
 from pipeline.tokens.engines import Engine, open_engine
 
 NAMES = ("source files", "source text", "source tokens")
@@ -194,7 +195,9 @@ class _SourceCheck:
         self.mix, self.pair, self.engine, self.differences = mix, pair, engine, _Differences()
         self._definitions = definitions(mix.claims)
         recipe = mix.claims.recipe
-        self._quality = {item["name"]: read_quality(item) for item in recipe["sources"]}
+        self._quality = {
+            item["name"]: read_quality(item.get("quality", ())) for item in recipe["sources"]
+        }
 
     def run(self, chosen: Sequence[Chosen], data: DataFolders) -> list[Check]:
         by_file: dict[

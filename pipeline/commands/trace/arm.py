@@ -37,7 +37,8 @@ from pipeline.arms.slots import SlotIndex, Slots, find_slots
 from pipeline.build.build import Judged
 from pipeline.lookup.fate import BEYOND_QUOTA, Explanation, LedgerRow
 from pipeline.lookup.fates import Decision, Fates
-from pipeline.lookup.selection import MixFilter, MixStore, definitions
+from pipeline.lookup.filters import MixFilter
+from pipeline.lookup.selection import MixStore, definitions
 from pipeline.stages.eligible import Choice
 
 Bools = npt.NDArray[np.bool_]

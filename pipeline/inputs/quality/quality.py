@@ -21,11 +21,9 @@ from functools import lru_cache
 from importlib import metadata
 from typing import Any, TypedDict
 
-from pydantic import TypeAdapter
-
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from mixtures.recipe.quality.arguments import UrlQuality
-from mixtures.recipe.quality.steps import OneStep, Quality, canonical_quality
+from mixtures.recipe.quality.steps import Quality, canonical_quality, read_quality
 from pipeline.inputs.adapters import BadRecord
 from pipeline.inputs.quality.rule import Dropped, StepRule
 from pipeline.inputs.quality.steps import open_rule
@@ -196,10 +194,7 @@ def planned_steps(canonical: Sequence[Mapping[str, Any]]) -> QualitySteps | None
     """Open the steps of a plan, which holds them as `canonical_quality` wrote them; None where
     there are none.
     """
-    return open_steps(_QUALITY.validate_python(canonical)) if canonical else None
-
-
-_QUALITY: TypeAdapter[tuple[OneStep, ...]] = TypeAdapter(Quality)
+    return open_steps(read_quality(canonical)) if canonical else None
 
 
 def _require_pure(rule: StepRule, row: Mapping[str, Any]) -> None:

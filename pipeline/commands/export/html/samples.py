@@ -20,7 +20,8 @@ from mixtures.recipe.near_request import NEAR
 from pipeline.lookup.text import Texts
 
 if TYPE_CHECKING:  # what reads a store costs seconds to import, and most pages have none
-    from pipeline.lookup.selection import MixFilter, MixStore
+    from pipeline.lookup.filters import MixFilter
+    from pipeline.lookup.selection import MixStore
 
 SHOWN_CHARS = 600
 DIGEST_DIGITS = 8
