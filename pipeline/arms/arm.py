@@ -98,12 +98,8 @@ class FilledArm:
         rewrite = filling.donor_source[donor] < 0
         own = donor[~rewrite]
         file, row = np.full(len(donor), "", object), found.ledger_row[donor].astype(np.uint64)
-        files, row[~rewrite] = origins(
-            ledger_segments(self.base.judged.plan.sources),
-            found.segment[own],
-            found.ledger_row[own],
-            paths,
-        )
+        segments = ledger_segments(self.base.judged.plan.sources)
+        files, row[~rewrite] = origins(segments, found.segment[own], found.ledger_row[own], paths)
         file[~rewrite] = np.array(paths.names, object)[files]
         if filling.rewrites:
             file[rewrite] = filling.rewrites.file

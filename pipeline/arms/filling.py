@@ -116,23 +116,12 @@ class Filler:
         slot, kept, repeat, donor = (column[order] for column in columns)
         of_all = _joined(donors)
         kind = kinds(slot, kept, of_all.num_tokens[donor])
-        ends = np.cumsum(kept)
-        first = np.searchsorted(slot, slot)  # of each piece, the first of its slot
-        offset = ends - kept - (ends - kept)[first] if len(slot) else ends
+        before_piece = np.cumsum(kept) - kept
+        # of each piece, less what lies before the first of its slot
+        offset = before_piece - before_piece[np.searchsorted(slot, slot)]
         source = np.concatenate([np.empty(0, np.int64), *sources])
-        return Filling(
-            self.filled.fill,
-            slot,
-            offset,
-            kept,
-            kind,
-            repeat,
-            donor,
-            of_all,
-            source,
-            keys,
-            self._rewrites,
-        )
+        pieces_of = (slot, offset, kept, kind, repeat, donor)
+        return Filling(self.filled.fill, *pieces_of, of_all, source, keys, self._rewrites)
 
     def _taking(self, giver: str) -> Int64s:
         """Which slots a source gives donors to, int64 [num_given]."""
@@ -164,13 +153,7 @@ class Filler:
 
 
 def _joined(parts: list[Donors]) -> Donors:
+    none = np.empty(0, np.int64)
+    parts = [Donors(none, np.empty((0, 2), np.uint64), none, none, none, none), *parts]
     fields = Donors.__dataclass_fields__
-    empty = {"digest": np.empty((0, 2), np.uint64)}
-    return Donors(
-        **{
-            name: np.concatenate(
-                [empty.get(name, np.empty(0, np.int64)), *(getattr(part, name) for part in parts)]
-            )
-            for name in fields
-        }
-    )
+    return Donors(*(np.concatenate([getattr(part, name) for part in parts]) for name in fields))

@@ -103,12 +103,8 @@ def _term_runs(base: Base, terms: TermMask, places: Places) -> Runs:
     found = [Runs(*(np.empty(0, np.int64) for _ in Runs._fields))]
     for batch in _batches(places.num_tokens):
         first, num_tokens = places.first_token[batch], places.num_tokens[batch]
-        here = np.concatenate(
-            [
-                tokens[start : start + count]
-                for start, count in zip(first.tolist(), num_tokens.tolist(), strict=True)
-            ]
-        )
+        stretches = zip(first.tolist(), num_tokens.tolist(), strict=True)
+        here = np.concatenate([tokens[start : start + count] for start, count in stretches])
         ends = np.cumsum(num_tokens)
         runs = terms.runs(here, ends - num_tokens + begins, ends - 1)
         shift = (first - (ends - num_tokens))[runs.document]

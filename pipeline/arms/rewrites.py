@@ -212,7 +212,7 @@ def _batches(
 
 
 def _columns(batch: list[tuple[int, str, str]]) -> tuple[list[int], list[str], list[str]]:
-    rows, digests, texts = (list(column) for column in zip(*batch, strict=True))
+    rows, digests, texts = map(list, zip(*batch, strict=True))
     return rows, digests, texts
 
 

@@ -116,15 +116,13 @@ def find_places(base: Path, slots: Slots) -> Places:
     index = SlotIndex(slots)
     pieces = []
     for columns in mix.coded_parts("position", "first_token", "num_tokens", "digest"):
-        slot = index.of(
-            digest_columns(np.ascontiguousarray(columns["digest"])), of_code[columns["source"]]
-        )
+        digest = digest_columns(np.ascontiguousarray(columns["digest"]))
+        slot = index.of(digest, of_code[columns["source"]])
         here = np.flatnonzero(slot >= 0)
         named = (columns[name][here] for name in ("position", "first_token", "num_tokens"))
         pieces.append([slot[here], *named])
-    places = Places(
-        *(np.concatenate(column).astype(np.int64) for column in zip(*pieces, strict=True))
-    )
+    joined = map(np.concatenate, zip(*pieces, strict=True))
+    places = Places(*(column.astype(np.int64) for column in joined))
     if missing := len(slots) - len(np.unique(places.slot)):
         raise AnnealmixError(
             f"{base}: {missing:,} of {len(slots):,} removed documents are not in it; this is a"

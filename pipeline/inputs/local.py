@@ -90,11 +90,8 @@ class LocalFolder:
 
     def _state(self, relative: str) -> os.stat_result:
         path = self._root / relative
-        if (
-            path.is_symlink()
-            and not path.resolve().is_relative_to(self._root)
-            and self._blob(path) is None
-        ):
+        inside = not path.is_symlink() or path.resolve().is_relative_to(self._root)
+        if not inside and self._blob(path) is None:
             raise InputError(
                 f"{path}: the link leads out of the source's folder, to {path.resolve()};"
                 " copy the file, or make the source's own folder the link"

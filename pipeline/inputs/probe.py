@@ -175,9 +175,8 @@ def _drawn(files: Sequence[InputFile], size: ProbeSize) -> list[InputFile]:
 
 
 def _hash(name: str) -> int:
-    return int.from_bytes(
-        blake2b(name.encode(), digest_size=8, person=b"annealmix-probe").digest(), "big"
-    )
+    hashed = blake2b(name.encode(), digest_size=8, person=b"annealmix-probe")
+    return int.from_bytes(hashed.digest(), "big")
 
 
 class _Kept(NamedTuple):

@@ -120,16 +120,11 @@ class Filter:
         escalated = terms >= self.definition.blocklist.threshold
         scores = np.full(len(texts), NOT_SCORED, np.int32)
         flagged = escalated.copy()
-        if (
-            self.classifier is not None
-            and self.definition.classifier is not None
-            and escalated.any()
-        ):
-            escalated_scores = self.classifier.score(
-                [texts[at] for at in np.flatnonzero(escalated).tolist()]
-            ).astype(np.int32)
-            scores[escalated] = escalated_scores
-            flagged[escalated] = escalated_scores > self.definition.classifier.threshold_millionths
+        pin = self.definition.classifier
+        if self.classifier is not None and pin is not None and escalated.any():
+            chosen = [texts[at] for at in np.flatnonzero(escalated).tolist()]
+            scores[escalated] = self.classifier.score(chosen).astype(np.int32)
+            flagged[escalated] = scores[escalated] > pin.threshold_millionths
         return Judgement(terms, escalated, scores, flagged)
 
     def check_golden(self, where: str) -> None:

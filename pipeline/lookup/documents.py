@@ -180,15 +180,9 @@ class StreamDocuments:
             while at < len(starts):
                 stop = max(at + 1, int(np.searchsorted(ends, starts[at] + SHARE_TOKENS, "right")))
                 here = slice(at, stop)
+                source, cut = columns["source"][here], columns["cut"][here]
                 digest = columns["digest"][here] if "digest" in columns else None
-                yield Share(
-                    first + at,
-                    starts[here],
-                    ends[here],
-                    columns["source"][here],
-                    digest,
-                    columns["cut"][here],
-                )
+                yield Share(first + at, starts[here], ends[here], source, digest, cut)
                 at = stop
 
     def sample(self, pair: IndexedTokens, number: int) -> Iterator[Share]:
@@ -236,9 +230,8 @@ class StreamDocuments:
             path = part_path(folder, "documents", number)
             try:
                 columns = read_part(path, DOCUMENTS, limit, ["source", "digest", "cut"])
-                columns["source"] = np.array(
-                    [codes[name] for name in columns["source"].tolist()], np.int16
-                )
+                source = [codes[name] for name in columns["source"].tolist()]
+                columns["source"] = np.array(source, np.int16)
             except UNREADABLE as error:
                 raise AuditFailed(reading_fault(path, error)) from None
             yield columns
@@ -254,9 +247,8 @@ def _bounds(
     # past the last sequence, which has no pointer, the edge is the end of the stream
     edges = np.full(len(sequences), len(pair.tokens), np.int64)
     inside = sequences < len(pair.sizes)
-    edges[inside] = (
-        np.asarray(pair.pointers[sequences[inside]], np.int64) // pair.tokens.dtype.itemsize
-    )
+    pointers = np.asarray(pair.pointers[sequences[inside]], np.int64)
+    edges[inside] = pointers // pair.tokens.dtype.itemsize
     return edges[:-1], edges[1:]
 
 

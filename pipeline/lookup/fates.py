@@ -112,26 +112,18 @@ class Fates:
         """What became of a document of a ledger."""
         source = self.mix.sources[document.number]
         decision = self._decision(source, document)
+        reason, explanation, removed_by, also = decision
         figures = {"num_tokens": self._column(self.mix.rule, "num_tokens", document)}
-        if source.insert:
-            filters: tuple[Judgement, ...] = ()
-        else:
+        filters: tuple[Judgement, ...] = ()
+        if not source.insert:
             if self.mix.grams:
                 figures["evaluation_ngrams"] = self._column(self.mix.grams, "grams", document)
             filters = tuple(
-                self._judgement(number, item, document, decision.removed_by)
+                self._judgement(number, item, document, removed_by)
                 for number, item in self.mix.own_filters.items()
             )
         origin = self._origin(document)
-        return Fate(
-            origin,
-            decision.reason,
-            decision.explanation,
-            document,
-            figures,
-            filters,
-            decision.also,
-        )
+        return Fate(origin, reason, explanation, document, figures, filters, also)
 
     def tokens(self, document: LedgerRow) -> list[int] | None:
         """The tokens of a document without its BOS and EOD; None if the store has none of it."""
@@ -143,12 +135,8 @@ class Fates:
             return None
         path = folder / f"{prefix(document.segment)}tokens"
         begins = int(self.mix.claims.tokenizer.bos_id is not None)
-        return [
-            int(token)
-            for token in np.memmap(path, self.mix.claims.layout.dtype, "r")[
-                offset + begins : offset + count - 1
-            ]
-        ]
+        tokens = np.memmap(path, self.mix.claims.layout.dtype, "r")
+        return [int(token) for token in tokens[offset + begins : offset + count - 1]]
 
     def _number(self, name: str) -> int:
         names = {
@@ -181,19 +169,14 @@ class Fates:
         if self.mix.near is None:
             return None
         partitions = self.mix.plan.partitions
-        dropped = read_drops(
-            self.mix.near.drops, partitions, document.key // (KEY_SPACE // partitions)
-        )
-        at = int(
-            drop_rows(
-                dropped, np.array([document.key], np.uint64), digest_columns(document.digest)
-            )[0]
-        )
+        partition = document.key // (KEY_SPACE // partitions)
+        dropped = read_drops(self.mix.near.drops, partitions, partition)
+        key, digest = np.array([document.key], np.uint64), digest_columns(document.digest)
+        at = int(drop_rows(dropped, key, digest)[0])
         if at < 0:
             return None
-        return min(
-            self._rows(int(dropped.survivor_source[at]), _bytes(dropped.survivor[at])), key=_order
-        )
+        source, survivor = int(dropped.survivor_source[at]), _bytes(dropped.survivor[at])
+        return min(self._rows(source, survivor), key=_order)
 
     def _survivor(self, document: LedgerRow) -> LedgerRow:
         """The first of the equal documents that compete: by source, then file, then row."""
@@ -270,10 +253,7 @@ class Fates:
         for group, _ in inputs.groups:
             for segment in range(len(group.record.segments)):
                 keys = read_column(group.ledger, "order_key", prefix(segment))
-                first, last = (
-                    int(np.searchsorted(keys, key, "left")),
-                    int(np.searchsorted(keys, key, "right")),
-                )
+                first, last = (int(np.searchsorted(keys, key, side)) for side in ("left", "right"))
                 if first < last:
                     digests, files, rows = (
                         read_column(group.ledger, name, prefix(segment))

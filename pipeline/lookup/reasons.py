@@ -82,9 +82,7 @@ class StoreReasons:
             reasons[:] = [self._traced(name, one.astype(">u8").tobytes()) for one in digest]
             return reasons
         width = KEY_SPACE // len(choice.eligible.tables)
-        partitions = (
-            keys // np.uint64(width) if width < KEY_SPACE else np.zeros(len(keys), np.uint64)
-        )
+        partitions = keys // np.uint64(width) if width < KEY_SPACE else np.zeros_like(keys)
         for partition in np.unique(partitions).tolist():
             here = np.flatnonzero(partitions == partition)
             reasons[here] = self._of_partition(choice, int(partition), digest[here])
@@ -109,16 +107,14 @@ class StoreReasons:
             )
             # the first reason that holds is the lowest bit that is set; -1 stands for no reason:
             # those behind the first `removed` were removed behind the end of the quota
-            lowest = np.log2((verdicts & -verdicts.astype(np.int64)).astype(np.float64)).astype(
-                np.int64
-            )
+            bits = verdicts & -verdicts.astype(np.int64)
+            lowest = np.log2(bits.astype(np.float64)).astype(np.int64)
             lowest[choice.removed[partition] :] = -1
             pieces.append(_frame(removed, lowest))
         wanted = _frame(digest, np.arange(len(digest))).rename({"reason": "row"})
         reasons = np.full(len(digest), UNKNOWN, object)
-        for row, reason in (
-            wanted.join(pl.concat(pieces), on=KEY).select("row", "reason").iter_rows()
-        ):
+        found = wanted.join(pl.concat(pieces), on=KEY).select("row", "reason")
+        for row, reason in found.iter_rows():
             reasons[row] = BEYOND if reason < 0 else choice.eligible.reasons[reason]
         return reasons
 
@@ -132,7 +128,5 @@ class StoreReasons:
 
 def _frame(digest: npt.NDArray[np.uint64], reason: npt.NDArray[np.int64]) -> pl.DataFrame:
     """Columns to join by. digest: uint64 [num_docs, 2]; reason: int64 [num_docs]."""
-    halves = digest.astype(np.uint64)
-    return pl.DataFrame(
-        {KEY[0]: halves[:, 0], KEY[1]: halves[:, 1], "reason": reason.astype(np.int64)}
-    )
+    high, low = digest.astype(np.uint64).T
+    return pl.DataFrame({KEY[0]: high, KEY[1]: low, "reason": reason.astype(np.int64)})

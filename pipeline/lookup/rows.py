@@ -121,13 +121,7 @@ def _at_hand(
 ) -> InputFile | None:
     """The file as it can be read now; None if it is not where the store found it."""
     if data is not None:
-        return next(
-            (
-                file
-                for file in list_files(definition, data / definition.files_folder)
-                if file.path == known["path"]
-            ),
-            None,
-        )
+        files = list_files(definition, data / definition.files_folder)
+        return next((file for file in files if file.path == known["path"]), None)
     file = replace(InputFile(**known), sha256=None)
     return file if file.local and content_unchanged(file) else None

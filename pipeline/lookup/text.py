@@ -59,11 +59,7 @@ class Texts:
     def __init__(self, claims: Claims, file: Path | None, filters: Path | None) -> None:
         path = find_of_mix(claims, file)
         self._decoder = Decoder(content_of(path), str(path))
-        self._lists = (
-            {}
-            if filters is None
-            else {item.label: _terms(item, filters) for item in claims.filters}
-        )
+        self._lists = {item.label: _terms(item, filters) for item in claims.filters if filters}
 
     def text(self, tokens: npt.NDArray[np.integer[Any]]) -> str:
         """The text of some tokens, ids [num_tokens].
@@ -77,14 +73,9 @@ class Texts:
         """The text of some tokens of a document, and the terms in it; None: the store has none."""
         if tokens is None:
             return DocumentText(None)
-        text = self.text(np.array(tokens, np.int64))
-        return DocumentText(
-            text,
-            {
-                label: matches_naive(text, terms, mode)
-                for label, (terms, mode) in self._lists.items()
-            },
-        )
+        text, lists = self.text(np.array(tokens, np.int64)), self._lists.items()
+        found = {label: matches_naive(text, terms, mode) for label, (terms, mode) in lists}
+        return DocumentText(text, found)
 
 
 def _terms(item: FilterClaim, folder: Path) -> tuple[tuple[str, ...], Mode]:

@@ -16,9 +16,7 @@ from pipeline.store.records import named
 
 DTYPES: dict[str, str] = {
     "order_key": "<u8",
-    "digest": (
-        ">u8"
-    ),  # two big-endian halves a document: the file holds the digests' bytes as they are
+    "digest": ">u8",  # two halves a document: the file holds the digests' bytes as they are
     "file": "<u4",  # index into the group's list of inputs
     "row": "<u4",  # 0-based in its file
     "num_tokens": "<u4",  # EOD included
@@ -28,9 +26,7 @@ DTYPES: dict[str, str] = {
     "segment": "<u4",  # index into the selection's list of segments
     "ledger_row": "<u4",  # row in its segment's ledger
     "terms": "<u2",  # distinct terms of a blocklist (65,535: or more)
-    "grams": (
-        "<u4"
-    ),  # distinct n-grams of the items of evaluation sets that contaminate the document
+    "grams": "<u4",  # distinct n-grams of the items of evaluation sets that contaminate it
     "hit_row": "<u4",  # a document of the key range that holds an item: its row there
     "hit_item": "<u4",  # the item, counted over the sets in their order
     "hit_found": "<u4",  # how many of the item's n-grams it holds
@@ -40,9 +36,7 @@ DTYPES: dict[str, str] = {
     "verdicts": "<u4",  # bit i: filter i removes the document
     "spared": "|u1",  # 1: a filter flags the document, and its dose spares it
     "of": "<u4",  # index among the partition's documents of the one that a copy is of
-    "bands": (
-        "<u8"
-    ),  # band keys of a document, as many as the rule has bands, one document behind the other
+    "bands": "<u8",  # band keys, as many as the rule has bands, one document behind the other
     "exempt": "|u1",  # 1: the document is shorter than a shingle
     "band_key": "<u8",  # of a document that is long enough (mixtures.rules.near)
     "band_row": "<u4",  # the document's row in what its keys were made of

@@ -188,9 +188,8 @@ def checked_record(where: str, record: Any) -> dict[str, Any]:
         raise ManifestError(
             f"{where}: no record of this version; delete its folder and build again"
         )
-    found = blake3(
-        canonical_json({name: value for name, value in record.items() if name != "digest"})
-    ).hexdigest()
+    said = {name: value for name, value in record.items() if name != "digest"}
+    found = blake3(canonical_json(said)).hexdigest()
     if found != record["digest"]:
         raise ManifestError(
             f"{where}: has BLAKE3 {found}, it says {record['digest']}: it was changed; delete its"

@@ -147,15 +147,14 @@ class RemoteStore:
         """Fetch a published folder, or hold its record against the one that is here. Returns how
         many were fetched.
         """
-        record = _parsed(
-            f"{self.url}/{inside}/{DONE}", content(self.url, f"{inside}/{DONE}", AnnealmixError)
-        )
+        found = content(self.url, f"{inside}/{DONE}", AnnealmixError)
+        record = _parsed(f"{self.url}/{inside}/{DONE}", found)
         local = self.folder / inside
         if is_done(local):
-            if (found := read_record(local / DONE)["digest"]) != record["digest"]:
+            if (here := read_record(local / DONE)["digest"]) != record["digest"]:
                 raise ManifestError(
                     f"{self.url}/{inside}: record {record['digest'][:16]}, the working copy {local}"
-                    f" has {found[:16]}; delete one of them"
+                    f" has {here[:16]}; delete one of them"
                 )
             return 0
         local.parent.mkdir(parents=True, exist_ok=True)
@@ -185,10 +184,8 @@ class RemoteStore:
         """Take over the record of scores that are all here, or the commit at which the store froze
         a source.
         """
-        found, local = (
-            content(self.url, f"{parent}/{name}", AnnealmixError),
-            self.folder / parent / name,
-        )
+        found = content(self.url, f"{parent}/{name}", AnnealmixError)
+        local = self.folder / parent / name
         if not local.exists() or local.read_bytes() != found:
             local.parent.mkdir(parents=True, exist_ok=True)
             write_whole(local, found)
@@ -212,9 +209,7 @@ class RemoteStore:
 
 def _records_last(path: str) -> tuple[int, str]:
     """Sort key: a record comes after all that it speaks of."""
-    return (
-        (DONE, SCORED).index(name) + 1 if (name := path.rsplit("/", 1)[-1]) in (DONE, SCORED) else 0
-    ), path
+    return {DONE: 1, SCORED: 2}.get(path.rsplit("/", 1)[-1], 0), path
 
 
 def _parsed(where: str, found: bytes) -> dict[str, Any]:

@@ -61,9 +61,8 @@ class TermRule:
     @property
     def folders(self) -> str:
         """Names folders of term counts."""
-        return (
-            f"terms-{short_key({**asdict(self), 'rules': BLOCKLIST_RULES, 'format': TERMS_FORMAT})}"
-        )
+        rules = {"rules": BLOCKLIST_RULES, "format": TERMS_FORMAT}
+        return f"terms-{short_key({**asdict(self), **rules})}"
 
 
 @dataclass(frozen=True)

@@ -65,11 +65,8 @@ class ScoreTable:
     """All scores of one classifier in a store, as they are now."""
 
     def __init__(self, store: Store, classifier_digest: str) -> None:
-        self.folder = (
-            store.folder
-            / "scores"
-            / short_key({"classifier": classifier_digest, "format": SCORES_FORMAT})
-        )
+        key = short_key({"classifier": classifier_digest, "format": SCORES_FORMAT})
+        self.folder = store.folder / "scores" / key
 
     @cached_property
     def increments(self) -> list[tuple[Path, IncrementRecord]]:
@@ -107,18 +104,19 @@ class ScoreTable:
         for increment, record in self.increments:
             for number in partitions_of(keys):
                 folder, digest = increment / partition_name(number), record.partitions[number]
-                if digest and not is_done(folder):
+                if not digest:
+                    continue
+                if not is_done(folder):
                     raise ManifestError(
                         f"{folder}: missing, although {increment / SCORED} lists it; delete"
                         f" {increment} and build again"
                     )
-                if digest and Record.read(folder).digest != digest:
+                if Record.read(folder).digest != digest:
                     raise ManifestError(
                         f"{folder}: not the scores that {increment / SCORED} lists; delete"
                         f" {increment} and build again"
                     )
-                if digest:
-                    partitions.append((folder, digest))
+                partitions.append((folder, digest))
         return partitions
 
     def seal(self, increment: Path, scored: Iterable[ScoredRange]) -> None:
@@ -152,12 +150,8 @@ def read_scores(folders: Iterable[Path]) -> Scored:
         "score": np.empty(0, np.int32),
     }
     joined = {
-        name: (
-            np.concatenate([empty[name], *(piece[name] for piece in pieces)]).astype(
-                empty[name].dtype
-            )
-        )
-        for name in COLUMNS
+        name: np.concatenate([none, *(piece[name] for piece in pieces)]).astype(none.dtype)
+        for name, none in empty.items()
     }
     order = sort_order(joined["order_key"], joined["digest"], np.arange(len(joined["score"])))
     return {name: values[order] for name, values in joined.items()}
@@ -198,9 +192,8 @@ def stored_scores(
     if not (store / "store.json").is_file():
         raise RecipeError(f"{store}: no store there; name one with --store DIR")
     wanted = list(digests)
-    folders = [
-        folder for folder, _ in ScoreTable(Store(store), classifier_digest).folders(ALL_KEYS)
-    ]
     columns = digest_columns(b"".join(wanted))
-    scores = look_up(read_scores(folders), order_keys(columns), columns).tolist()
+    table = ScoreTable(Store(store), classifier_digest)
+    scored = read_scores(folder for folder, _ in table.folders(ALL_KEYS))
+    scores = look_up(scored, order_keys(columns), columns).tolist()
     return {digest: score for digest, score in zip(wanted, scores, strict=True) if score >= 0}

@@ -145,16 +145,13 @@ class Decoder:
 
     def _refuse_unknown(self, ids: npt.NDArray[np.intp], before: int) -> None:
         """ids: intp [num_tokens], at least one. before: tokens of the stream before these."""
-        if (
-            int(ids.min()) >= 0
-            and int(ids.max()) < len(self._known)
-            and self._known.take(ids).all()
-        ):
+        size = len(self._known)
+        if int(ids.min()) >= 0 and int(ids.max()) < size and self._known.take(ids).all():
             return
         wrong = next(
             at
             for at, number in enumerate(ids.tolist())
-            if not (0 <= number < len(self._known) and self._known[number])
+            if not (0 <= number < size and self._known[number])
         )
         raise AuditFailed(
             f"token {before + wrong:,} is id {int(ids[wrong]):,}, which {self.where} does not have;"
@@ -243,13 +240,11 @@ def _losses(form: Mapping[str, Any]) -> Iterable[str]:
         return
     model, letters = form["model"], byte_letters()
     added = {row[1] for row in form["added_tokens"]}
+    needed = {letter for letter, byte in letters.items() if byte not in _NOT_IN_UTF8}
     vocabulary = {token for _, token in model["vocab"]} - added if model["type"] == "BPE" else set()
     if model["type"] != "BPE" or model["continuing_subword_prefix"] or model["end_of_word_suffix"]:
         yield f"its model is {model['type']}, or BPE with marks at words or a fallback"
-    elif (
-        not vocabulary
-        >= {letter for letter, byte in letters.items() if byte not in _NOT_IN_UTF8} - added
-    ):
+    elif needed - added - vocabulary:
         yield "its vocabulary lacks letters for some bytes"
     elif not all(letters.keys() >= set(token) for token in vocabulary):
         yield "its vocabulary has letters that stand for no byte"

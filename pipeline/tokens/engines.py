@@ -150,9 +150,7 @@ def _without_special_pieces(record: Any) -> Any:
             "vocab": [[names.get(piece, piece), score] for piece, score in vocab],
         },
         "added_tokens": [
-            {**token, "content": names.get(token["content"], token["content"])}
-            if token["special"]
-            else token
-            for token in added
+            {**one, "content": names.get(one["content"], one["content"])} if one["special"] else one
+            for one in added
         ],
     }

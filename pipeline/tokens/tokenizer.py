@@ -211,7 +211,7 @@ class Tokenizer:
                 f" {int(ids.max())}, allowed are ids below {self.definition.vocab_size}; install"
                 " the pinned versions"
             )
-        for name, number in self._ends():
+        for name, _, number in self._ends():
             if mode == "text" and np.any(ids == number):
                 raise ManifestError(
                     f"tokenizer {self.definition.name}: {engine.name} {version(engine.name)} gives"
@@ -220,10 +220,11 @@ class Tokenizer:
                 )
         return _framed(ids, num_ids, self.definition)
 
-    def _ends(self) -> list[tuple[str, int]]:
-        """Name and id of what stands around a document."""
-        bos = self.definition.bos_id
-        return [("EOD", self.definition.eod_id), *([("BOS", bos)] if bos is not None else [])]
+    def _ends(self) -> list[tuple[str, str, int]]:
+        """Name, string and id of what stands around a document."""
+        eod = ("EOD", self.definition.eod, self.definition.eod_id)
+        bos, bos_id = self.definition.bos, self.definition.bos_id
+        return [eod] if bos is None or bos_id is None else [eod, ("BOS", bos, bos_id)]
 
     def _best_engine(self) -> Engine:
         """fastokens, if it can load this tokenizer and makes the ids that are known of it, else the
@@ -283,8 +284,7 @@ class Tokenizer:
         """Refuse a model that makes EOD or BOS of text that spells them, where that is to stay
         text.
         """
-        for name, number in self._ends() if self.special_tokens == "text" else []:
-            token = self.definition.eod if name == "EOD" else str(self.definition.bos)
+        for name, token, number in self._ends() if self.special_tokens == "text" else []:
             for text in (token, f" {token} ", f"a{token}b"):
                 if number in self._ids(self._engine, text, "text"):
                     raise RecipeError(

@@ -74,9 +74,8 @@ def url_rule(arguments: UrlQuality) -> StepRule:
     from tldextract import TLDExtract
 
     column = arguments.column
-    filter_ = URLFilter(
-        **{name: value for name, value in argument_values(arguments).items() if name != "column"}
-    )
+    values = argument_values((name, value) for name, value in arguments if name != "column")
+    filter_ = URLFilter(**values)
     # else it fetches today's list of public suffixes
     filter_.tldextractor = TLDExtract(suffix_list_urls=(), cache_dir=None)
     if arguments.use_integrated_lists:
@@ -85,17 +84,11 @@ def url_rule(arguments: UrlQuality) -> StepRule:
     def rule(text: str, row: Mapping[str, Any]) -> str | Dropped:
         url = row.get(column)
         if not isinstance(url, str) or not url:
-            reason = (
-                "missing-field"
-                if column not in row
-                else "null-field"
-                if url in (None, "")
-                else "not-text"
-            )
+            reason = "null-field" if url in (None, "") else "not-text"
+            reason = reason if column in row else "missing-field"
             raise BadRecord(reason, f"column {column!r} holds no address for the quality step url")
-        kept, reason = get_filter_result(
-            filter_.filter(Document(text="", id="", metadata={"url": url}))
-        )
+        document = Document(text="", id="", metadata={"url": url})
+        kept, reason = get_filter_result(filter_.filter(document))
         return text if kept else Dropped(str(reason))
 
     return rule

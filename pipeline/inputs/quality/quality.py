@@ -98,9 +98,8 @@ class QualitySteps:
                 raise
             # datatrove's steps divide by counts that may be 0; each library has errors of its own
             except Exception as error:
-                raise BadRecord(
-                    "quality", f"the step {label} raised {type(error).__name__}"
-                ) from None
+                detail = f"the step {label} raised {type(error).__name__}"
+                raise BadRecord("quality", detail) from None
             if isinstance(outcome, Dropped):
                 return Dropped(f"{PREFIX}{label}: {outcome.reason}")
             if not outcome:
@@ -148,11 +147,8 @@ class PostponedSteps(QualitySteps):
 
 
 def _columns(steps: Quality) -> tuple[str, ...]:
-    return tuple(
-        dict.fromkeys(
-            step.arguments.column for step in steps if isinstance(step.arguments, UrlQuality)
-        )
-    )
+    arguments = (step.arguments for step in steps)
+    return tuple(dict.fromkeys(one.column for one in arguments if isinstance(one, UrlQuality)))
 
 
 def _labels(steps: Quality) -> list[str]:

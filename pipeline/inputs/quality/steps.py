@@ -92,22 +92,12 @@ def _c4_quality(arguments: C4Quality) -> StepRule:
     from datatrove.pipeline.filters import C4QualityFilter, c4_filters
 
     _require_words(arguments.language)
-    require_table(
-        "C4 phrases",
-        [
-            c4_filters.CITATION_REGEX.pattern,
-            *c4_filters.END_PUNCTUATION,
-            *c4_filters.POLICY_SUBSTRINGS,
-        ],
-    )
+    phrases = (*c4_filters.END_PUNCTUATION, *c4_filters.POLICY_SUBSTRINGS)
+    require_table("C4 phrases", [c4_filters.CITATION_REGEX.pattern, *phrases])
     values = argument_values(arguments)
-    # a recipe switches a rule off by 0, datatrove by -1
-    off = {
-        name: -1
-        for name in ("min_num_sentences", "min_words_per_line", "max_word_length")
-        if values[name] == 0
-    }
-    return filter_rule(C4QualityFilter(**{**values, **off}))
+    for name in ("min_num_sentences", "min_words_per_line", "max_word_length"):
+        values[name] = values[name] or -1  # a recipe switches a rule off by 0, datatrove by -1
+    return filter_rule(C4QualityFilter(**values))
 
 
 def _fineweb_quality(arguments: FineWebQuality) -> StepRule:
@@ -117,11 +107,9 @@ def _fineweb_quality(arguments: FineWebQuality) -> StepRule:
     _require_words(arguments.language)
     table = sorted(TERMINAL_PUNCTUATION)
     require_table("terminal punctuation", table)
-    return filter_rule(
-        FineWebQualityFilter(
-            **{**argument_values(arguments), "stop_chars": arguments.stop_chars or tuple(table)}
-        )
-    )
+    stop_chars = arguments.stop_chars or tuple(table)
+    values = {**argument_values(arguments), "stop_chars": stop_chars}
+    return filter_rule(FineWebQualityFilter(**values))
 
 
 def _require_words(language: str) -> None:

@@ -212,10 +212,8 @@ def _substrings(needles: Sequence[bytes]) -> Substrings:
     rows, places, keys = [], [], []
     for row, needle in enumerate(needles):
         length = window + stride - 1
-        best = max(
-            range(len(needle) - length + 1),
-            key=lambda place: _rarity(needle[place : place + length]),
-        )
+        starts = range(len(needle) - length + 1)
+        best = max(starts, key=lambda place: _rarity(needle[place : place + length]))
         for place in range(best, best + stride):
             rows.append(row)
             places.append(place)

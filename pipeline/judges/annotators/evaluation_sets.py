@@ -103,21 +103,16 @@ def _parquet_rows(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns = definition.columns
-    wanted = [
-        name for name in (columns.question, *columns.choices, columns.answer) if name is not None
-    ]
+    asked = definition.columns
+    names = (asked.question, *asked.choices, asked.answer)
+    wanted = [name for name in names if name is not None]
     try:
         file = pq.ParquetFile(io.BytesIO(content))
         known = file.schema_arrow.names
-        rows = file.read(
-            columns=[name for name in wanted if name in known], use_threads=False
-        ).to_pylist()
-    except (
-        pa.ArrowException,
-        OSError,
-        ValueError,
-    ) as error:  # UnicodeDecodeError of a text that is not UTF-8 is a ValueError
+        columns = [name for name in wanted if name in known]
+        rows = file.read(columns=columns, use_threads=False).to_pylist()
+    # UnicodeDecodeError of a text that is not UTF-8 is a ValueError
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(
             f"{path}: is not a parquet file that can be read ({type(error).__name__}); restore it"
         ) from None

@@ -96,9 +96,8 @@ class FoldedRuns:
                 start, end = max(written, buffer.rfind(b" ", 0, start) + 1), buffer.find(b" ", end)
                 # Folding drops the separators at both ends; before the first word they may part it
                 # from the run before.
-                folded = (b" " if FOLDS[buffer[start]] == 32 else b"") + self._fold(
-                    from_utf8(buffer[start:end])
-                ).encode()
+                before = b" " if FOLDS[buffer[start]] == 32 else b""
+                folded = before + self._fold(from_utf8(buffer[start:end])).encode()
             yield buffer[written:start]
             yield folded
             written = end
@@ -135,9 +134,8 @@ def settled_kinds(fold: Callable[[str], str]) -> npt.NDArray[np.uint8]:
     kinds = np.full(0x2C00, OPEN, np.uint8)
     for code in (*range(0x80, 0x300), *range(0x2000, 0x2C00)):
         folded = fold(f"x{chr(code)}x")
-        if (
-            folded == f"x{chr(code)}x" and code < 0x300
-        ):  # no second half of a composition is below U+0300
+        # no second half of a composition is below U+0300
+        if folded == f"x{chr(code)}x" and code < 0x300:
             kinds[code] = KEPT
         elif folded == "x x":
             kinds[code] = BLANK

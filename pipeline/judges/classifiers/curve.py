@@ -72,31 +72,26 @@ class Curve:
 
     def at(self, threshold: int) -> Point:
         """Counts at a threshold."""
-        true_positives = len(self._positive) - int(
-            np.searchsorted(self._positive, threshold, "right")
-        )
-        false_positives = len(self._negative) - int(
-            np.searchsorted(self._negative, threshold, "right")
+        false_negatives, true_negatives = (
+            int(np.searchsorted(scores, threshold, "right"))
+            for scores in (self._positive, self._negative)
         )
         return Point(
             threshold,
-            true_positives,
-            false_positives,
-            len(self._positive) - true_positives,
-            len(self._negative) - false_positives,
+            len(self._positive) - false_negatives,
+            len(self._negative) - true_negatives,
+            false_negatives,
+            true_negatives,
         )
 
     def points(self) -> list[Point]:
         """The curve at 0 and at every distinct score, ascending; at most MAX_POINTS of them, evenly
         spaced by rank.
         """
-        thresholds = np.unique(
-            np.concatenate((np.zeros(1, np.int64), self._positive, self._negative))
-        )
+        thresholds = np.unique(np.concatenate(([0], self._positive, self._negative)))
         if len(thresholds) > MAX_POINTS:
-            thresholds = thresholds[
-                np.arange(MAX_POINTS) * (len(thresholds) - 1) // (MAX_POINTS - 1)
-            ]
+            ranks = np.arange(MAX_POINTS) * (len(thresholds) - 1) // (MAX_POINTS - 1)
+            thresholds = thresholds[ranks]
         return [self.at(int(threshold)) for threshold in thresholds]
 
     def for_recall(self, wanted: Fraction) -> int:

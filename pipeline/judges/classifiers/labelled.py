@@ -84,11 +84,8 @@ def read_labelled(paths: Sequence[Path], columns: LabelColumns | None = None) ->
                     )
             raw.finish()
         inputs.append((path.name, raw.sha256))
-    return LabelledSet(
-        [by_digest[digest] for digest in sorted(by_digest)],
-        num_rows - len(by_digest),
-        sorted(inputs),
-    )
+    documents = [by_digest[digest] for digest in sorted(by_digest)]
+    return LabelledSet(documents, num_rows - len(documents), sorted(inputs))
 
 
 def held_out(digest: bytes, bound: int) -> bool:
@@ -98,9 +95,8 @@ def held_out(digest: bytes, bound: int) -> bool:
     All copies of a text share the digest, so none is on both sides. The hash is not the order key:
     a mix's key range says nothing about this split.
     """
-    return (
-        int.from_bytes(blake2b(digest, digest_size=8, key=_HOLDOUT_KEY).digest(), "little") < bound
-    )
+    keyed = blake2b(digest, digest_size=8, key=_HOLDOUT_KEY).digest()
+    return int.from_bytes(keyed, "little") < bound
 
 
 def _input(path: Path) -> InputFile:
@@ -135,15 +131,9 @@ def _labelled(record: Any, place: str, columns: LabelColumns) -> Labelled:
         )
     text, label = record[columns.text], record[columns.label]
     if not isinstance(text, str) or not text.strip():
-        raise InputError(
-            f"{place}: {columns.text!r} is"
-            f" {'empty' if isinstance(text, str) else type(text).__name__}; a text is needed"
-        )
-    if (
-        columns.positive is not None
-        and isinstance(label, str | int)
-        and not isinstance(label, bool)
-    ):
+        kind = "empty" if isinstance(text, str) else type(text).__name__
+        raise InputError(f"{place}: {columns.text!r} is {kind}; a text is needed")
+    if columns.positive is not None and type(label) in (str, int):
         positive = str(label) == columns.positive
     elif columns.positive is None and isinstance(label, bool | int) and label in (0, 1):
         positive = bool(label)

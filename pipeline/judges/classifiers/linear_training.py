@@ -127,14 +127,10 @@ class _Trainer:
         weights = _whole(self.weights)
         sums = np.add.reduceat(weights.take(buckets), first[:-1] - first[0])
         scores = quantised_logistic(weights[-1] + sums // sizes).astype(np.int64)
-        errors = (
-            (examples.positive[start:stop] * MILLION - scores)
-            * _ERROR_SCALE
-            // examples.share[start:stop]
-        )
-        gradient = np.bincount(
-            buckets, np.repeat((errors // sizes).astype(np.float64), sizes), len(self.weights)
-        )
+        errors = (examples.positive[start:stop] * MILLION - scores) * _ERROR_SCALE
+        errors //= examples.share[start:stop]
+        shares = np.repeat((errors // sizes).astype(np.float64), sizes)
+        gradient = np.bincount(buckets, shares, len(self.weights))
         gradient[-1] = float(errors.sum())
         self.squares += gradient * gradient
         self.weights += self.step * gradient / np.sqrt(self.squares + 1.0)

@@ -41,21 +41,17 @@ def quantised_logistic(margins: npt.NDArray[np.int64]) -> Scores:
     size = np.minimum(np.abs(margins), LIMIT).astype(np.uint64)
     scale = np.uint64(1 << _RESULT_BITS)
     exponential = _exponential(size)
-    numerator = np.where(margins >= 0, scale, exponential)
     denominator = scale + exponential
-    scores: Scores = (
-        (np.uint64(MILLION) * numerator + (denominator >> np.uint64(1))) // denominator
-    ).astype(np.uint32)
-    return scores
+    numerator = np.uint64(MILLION) * np.where(margins >= 0, scale, exponential)
+    rounded: Scores = ((numerator + (denominator >> np.uint64(1))) // denominator).astype(np.uint32)
+    return rounded
 
 
 def _exponential(size: Words) -> Words:
     """exp(-size / 65536) in units of 2^-42: uint64 [num] of uint64 [num]."""
     high_table, low_table = _tables()
-    high, low = (
-        high_table[size >> np.uint64(_LOW_BITS)],
-        low_table[size & np.uint64((1 << _LOW_BITS) - 1)],
-    )
+    high = high_table[size >> np.uint64(_LOW_BITS)]
+    low = low_table[size & np.uint64((1 << _LOW_BITS) - 1)]
     # Schoolbook multiplication of 62-bit factors in halves of 31 bits; the lowest half product is
     # too small to matter.
     shift, mask = np.uint64(_HALF_BITS), np.uint64((1 << _HALF_BITS) - 1)
@@ -70,9 +66,8 @@ def _tables() -> tuple[Words, Words]:
     """exp(-h / 64) for h up to 16 * 64, and exp(-l / 65536) for l below 1,024, in units of
     2^-62.
     """
-    return _powers(Fraction(1, 64), (LIMIT >> _LOW_BITS) + 1), _powers(
-        Fraction(1, ONE), 1 << _LOW_BITS
-    )
+    high = _powers(Fraction(1, 64), (LIMIT >> _LOW_BITS) + 1)
+    return high, _powers(Fraction(1, ONE), 1 << _LOW_BITS)
 
 
 def _powers(step: Fraction, count: int) -> Words:

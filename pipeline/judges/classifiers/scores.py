@@ -23,9 +23,8 @@ def quantised(probabilities: npt.NDArray[np.float64], where: str) -> Scores:
     Raises:
         InputError: one of them is not a number from 0 to 1.
     """
-    inside = (probabilities >= -_ROUNDING_SLACK) & (
-        probabilities <= 1 + _ROUNDING_SLACK
-    )  # False for NaN
+    # False for NaN
+    inside = (probabilities >= -_ROUNDING_SLACK) & (probabilities <= 1 + _ROUNDING_SLACK)
     if not inside.all():
         at = int(np.flatnonzero(~inside)[0])
         raise InputError(

@@ -35,9 +35,8 @@ def json_line_rows(blocks: Iterator[bytes], limits: ReadLimits) -> Rows:
                 record = loads(line)
             except JSONDecodeError:
                 if type(line) is _Oversized:
-                    record = BadRecord(
-                        "too-large", f"the line is longer than {limits.max_row_bytes:,} bytes"
-                    )
+                    detail = f"the line is longer than {limits.max_row_bytes:,} bytes"
+                    record = BadRecord("too-large", detail)
                 elif not line or line.isspace():
                     continue
                 else:

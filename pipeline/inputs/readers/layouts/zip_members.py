@@ -92,10 +92,8 @@ def _checked_members(
             )
     for member in members:
         _check_member(raw, member, limits)
-    total, allowed = (
-        sum(member.file_size for member in members),
-        limits.unpacked_bytes(raw.file.size),
-    )
+    total = sum(member.file_size for member in members)
+    allowed = limits.unpacked_bytes(raw.file.size)
     if total > allowed:
         raise unpacks_too_far(raw, total, allowed)
     return members
@@ -105,12 +103,7 @@ def _check_name(raw: RawFile, entry: zipfile.ZipInfo) -> None:
     name = PurePosixPath(entry.filename)
     # zipfile replaces backslashes on some systems and cuts names at NUL; orig_filename is what
     # stands in the archive.
-    if (
-        name.is_absolute()
-        or ".." in name.parts
-        or "\\" in entry.orig_filename
-        or "\0" in entry.orig_filename
-    ):
+    if name.is_absolute() or ".." in name.parts or {"\\", "\0"} & set(entry.orig_filename):
         raise InputError(
             f"{raw.file.url}: the member name {entry.orig_filename!r} leads out of the archive; do"
             " not use this archive"
