@@ -22,11 +22,7 @@ from mixtures.recipe.filter_use import FilterUse
 from mixtures.rules.benchmark import LoadedBenchmark
 from mixtures.rules.filter_definition import ClassifierPin, FilterBundle
 from pipeline.executors.stage import PartitionUnit, Plan
-from pipeline.judges.annotators.reading import (
-    PlannedBenchmark,
-    PlannedBlocklist,
-    opened_index,
-)
+from pipeline.judges.annotators.reading import PlannedBenchmark, PlannedBlocklist, opened_index
 from pipeline.judges.filter import Filter
 from pipeline.judges.verdicts import FilterRule
 from pipeline.store.records import Frozen
@@ -67,10 +63,7 @@ class Judges:
     """
 
     def __init__(
-        self,
-        store: Store,
-        filters: Sequence[FilterUse],
-        benchmarks: Sequence[LoadedBenchmark] = (),
+        self, store: Store, filters: Sequence[FilterUse], benchmarks: Sequence[LoadedBenchmark] = ()
     ) -> None:
         """Open them.
 

@@ -317,6 +317,18 @@ def file_sha256(path: Path) -> str:
     return state.hexdigest()
 
 
+def read_named(path: Path) -> bytes:
+    """The bytes of a file that a filter names.
+
+    Raises:
+        InputError: it is missing or unreadable.
+    """
+    try:
+        return read_bytes(path)
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
 def unreadable(path: Path, error: OSError) -> InputError:
     return InputError(
         f"{path}: cannot be read ({error.strerror}); restore the file that the filter names"

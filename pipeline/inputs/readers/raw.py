@@ -167,6 +167,6 @@ def _open_remote(file: InputFile) -> Any:
             f"{file.url}: the scheme {file.scheme!r} is not allowed; allowed are {allowed}; copy"
             " the file to such a place"
         )
-    from pipeline.inputs.readers.remote import open_remote
+    from pipeline.inputs.readers.remote import RetryingStream, open_at
 
-    return open_remote(file)
+    return RetryingStream(file.url, lambda offset: open_at(file, offset))

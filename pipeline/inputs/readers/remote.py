@@ -61,12 +61,7 @@ class RetryingStream:
                 handle.close()
 
 
-def open_remote(file: InputFile) -> RetryingStream:
-    """A listed remote file, to be read once from its start."""
-    return RetryingStream(file.url, lambda offset: _open_at(file, offset))
-
-
-def _open_at(file: InputFile, offset: int) -> Any:
+def open_at(file: InputFile, offset: int) -> Any:
     """A handle at an offset, bytes, on the object that was listed; of the hub a commit is named,
     which cannot change.
     """

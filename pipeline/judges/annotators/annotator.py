@@ -56,12 +56,13 @@ class Notes:
         self.seen += count
         return np.array(self.rows[self.seen - count : self.seen], np.uint32)
 
-    def in_order(self, rows: npt.NDArray[np.intp], dtype: type[np.integer]) -> npt.NDArray[Any]:
-        """Counts [num_rows] of the documents with these reading rows, which were all looked at."""
-        counts = np.zeros(int(max(self.rows, default=-1)) + 1, dtype)
-        if self.counts:
-            counts[np.frombuffer(self.rows, np.uint32)] = np.concatenate(self.counts)
-        return counts[rows]
+    def in_order(self, rows: npt.NDArray[np.intp], none: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Counts [num_rows, ...] of the documents with these reading rows, which were all looked
+        at. none: the counts of no document.
+        """
+        places = np.zeros(int(max(self.rows, default=-1)) + 1, np.intp)
+        places[np.frombuffer(self.rows, np.uint32)] = np.arange(len(self.rows))
+        return np.concatenate([none, *self.counts])[places[rows]]
 
 
 class TermAnnotator:
@@ -88,7 +89,7 @@ class TermAnnotator:
         """Write the column, or the texts. rows: intp [num_docs], as `Annotator.write`."""
         if isinstance(rule, TextRule):
             return self._write_texts(folder / f"{prefix(segment)}texts.parquet", rule, notes, rows)
-        write_column(folder, "terms", notes.in_order(rows, np.uint16), prefix(segment))
+        write_column(folder, "terms", notes.in_order(rows, np.empty(0, np.uint16)), prefix(segment))
         return {}
 
     def _write_texts(
@@ -140,7 +141,7 @@ class GramAnnotator:
         """Write the columns; hits in ledger order, then by item. rows: intp [num_docs], as
         `Annotator.write`.
         """
-        write_column(folder, "grams", notes.in_order(rows, np.uint32), prefix(segment))
+        write_column(folder, "grams", notes.in_order(rows, np.empty(0, np.uint32)), prefix(segment))
         hits = np.concatenate([np.empty((3, 0), np.int64), *notes.hits], axis=1)
         places = {row: at for at, row in enumerate(rows.tolist())} if hits.size else {}
         at = np.array([places.get(row, -1) for row in hits[0].tolist()], np.int64)
@@ -173,10 +174,7 @@ class BandAnnotator:
         self, folder: Path, segment: int, rule: Rule, notes: Notes, rows: npt.NDArray[np.intp]
     ) -> dict[str, int]:
         """Write the columns. rows: intp [num_docs], as `Annotator.write`."""
-        places = np.zeros(int(max(notes.rows, default=-1)) + 1, np.intp)
-        places[np.frombuffer(notes.rows, np.uint32)] = np.arange(len(notes.rows))
-        columns = np.concatenate([np.empty((0, self._near.bands + 3), np.uint64), *notes.counts])
-        columns = columns[places[rows]]
+        columns = notes.in_order(rows, np.empty((0, self._near.bands + 3), np.uint64))
         write_column(folder, "bands", columns[:, :-3], prefix(segment))
         write_column(folder, "exempt", columns[:, -3], prefix(segment))
         characters, unspaced = columns[:, -2:].sum(axis=0).tolist()

@@ -26,12 +26,7 @@ import numpy.typing as npt
 from mixtures.rules.term_places import Place, term_places
 from mixtures.rules.terms import Mode, TermList
 from mixtures.rules.word_characters import fold_words, leads_with_combining
-from pipeline.judges.annotators.folding import (
-    Batch,
-    WordReader,
-    batches,
-    to_utf8,
-)
+from pipeline.judges.annotators.folding import Batch, WordReader, batches, to_utf8
 from pipeline.judges.annotators.kernel_arrays import I64, KEPT, OPEN, Bytes, Ngrams, Substrings
 from pipeline.judges.annotators.ngram_table import bitmap, held, occurrences, powers, searched
 

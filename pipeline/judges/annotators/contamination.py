@@ -49,12 +49,12 @@ class ContaminationIndex:
     """Evaluation sets that are ready to be searched for.
 
     Args:
-        sets: with names of their own; their order is that of the matches.
+        sets: at least one, with names of their own; their order is that of the matches.
         base: of the word hashes; it decides speed, never a result (a bad one lets tests see what
             collisions do).
 
     Raises:
-        RecipeError: no set, or two of one name. InputError: a set of which nothing can be indexed.
+        InputError: a set of which nothing can be indexed.
     """
 
     def __init__(self, sets: Sequence[EvaluationSet], *, base: int = BASE) -> None:

@@ -13,13 +13,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.errors import InputError, RecipeError
+from mixtures.errors import InputError
 from mixtures.rules.benchmark import MAX_NGRAM, Benchmark, EvaluationSet, needed
-from mixtures.rules.evaluation_text import (
-    begins_combining,
-    fold_characters,
-    is_word,
-)
+from mixtures.rules.evaluation_text import begins_combining, fold_characters, is_word
 from mixtures.yaml.fields import plain_decimal
 from pipeline.judges.annotators.folding import BASE, FOLDS, Batch, WordReader, unmarked_utf8
 from pipeline.judges.annotators.kernel_arrays import I64, U64, Bitmap, Hits, Ngrams, Words
@@ -77,14 +73,12 @@ class NgramTable:
     totals, least: int64 [num_items], distinct n-grams, and how many of them contaminate.
 
     Raises:
-        RecipeError: no set, or two of one name.
         InputError: a set of which nothing can be indexed.
     """
 
     def __init__(self, sets: Sequence[EvaluationSet], reader: WordReader) -> None:
         from pipeline.judges.annotators.ngram_kernels import run_hashes
 
-        _refuse_names(sets)
         owners, texts = _texts(sets)
         # words as items have them, one space between two, and a NUL behind each text
         found = reader.read(Batch(texts)).buffer.tobytes().translate(FOLDS.tobytes()).split()
@@ -175,21 +169,6 @@ def held(words: Words, ngrams: Ngrams) -> tuple[I64, I64]:
     texts = np.searchsorted(words.marks, words.starts[found.word])
     pairs = np.unique(texts * len(ngrams.hashes) + found.row)
     return pairs // len(ngrams.hashes), pairs % len(ngrams.hashes)
-
-
-def _refuse_names(sets: Sequence[EvaluationSet]) -> None:
-    names = [evaluation.definition.name for evaluation in sets]
-    if not names:
-        raise RecipeError(
-            "decontamination: there is no evaluation set, so every document would pass; give at"
-            " least one"
-        )
-    for name in names:
-        if names.count(name) > 1:
-            raise RecipeError(
-                f"decontamination: two evaluation sets are named {name!r}, and reports could not"
-                " tell them apart; rename one"
-            )
 
 
 def _texts(sets: Sequence[EvaluationSet]) -> tuple[list[tuple[int, int]], list[str]]:

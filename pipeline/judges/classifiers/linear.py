@@ -27,11 +27,10 @@ import numpy.typing as npt
 from safetensors import SafetensorError, deserialize
 
 from mixtures.errors import InputError
-from mixtures.yaml.disk import read_bytes
 from pipeline.judges.classifiers.hashed_ngrams import Features, features
 from pipeline.judges.classifiers.logistic import quantised_logistic
 from pipeline.judges.classifiers.scores import Scores, classifier_digest
-from pipeline.store.records import unreadable, write_whole
+from pipeline.store.records import read_named, write_whole
 
 RULES = 1
 FORMAT = "annealmix-linear-1"
@@ -91,10 +90,7 @@ class LinearClassifier:
         Raises:
             InputError: it is missing, damaged, or its tensors are not those of a linear model.
         """
-        try:
-            content = read_bytes(path)
-        except OSError as error:
-            raise unreadable(path, error) from None
+        content = read_named(path)
         try:
             tensors = dict(deserialize(content))  # type: ignore[no-untyped-call]
             header_bytes = int.from_bytes(content[:8], "little")

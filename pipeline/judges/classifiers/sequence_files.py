@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mixtures.errors import InputError
-from mixtures.yaml.disk import read_bytes
-from pipeline.store.records import unreadable
+from pipeline.store.records import read_named
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack")
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -43,7 +42,7 @@ def read_sequence_files(folder: Path) -> SequenceFiles:
         InputError: a file is missing or no JSON, or the model needs code or pickle.
     """
     _refuse_code_and_pickle(folder)
-    contents = {name: _content(folder / name) for name in ("config.json", "tokenizer.json")}
+    contents = {name: read_named(folder / name) for name in ("config.json", "tokenizer.json")}
     config = _json_object(folder / "config.json", contents["config.json"])
     if code := sorted({"auto_map", "custom_pipelines"} & config.keys()):
         raise InputError(
@@ -52,9 +51,9 @@ def read_sequence_files(folder: Path) -> SequenceFiles:
         )
     names = [_WEIGHTS]
     if not (folder / _WEIGHTS).exists():
-        contents[_INDEX] = _content(folder / _INDEX)
+        contents[_INDEX] = read_named(folder / _INDEX)
         names = _shards(folder / _INDEX, contents[_INDEX])
-    contents.update({name: _content(folder / name) for name in names})
+    contents.update({name: read_named(folder / name) for name in names})
     sha256 = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     try:
         tokenizer = contents["tokenizer.json"].decode("utf-8")
@@ -102,13 +101,6 @@ def _shards(path: Path, content: bytes) -> list[str]:
                 " folder"
             )
     return names
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return read_bytes(path)
-    except OSError as error:
-        raise unreadable(path, error) from None
 
 
 def _json_object(path: Path, content: bytes) -> dict[str, object]:

@@ -30,12 +30,7 @@ from mixtures.errors import InputError, RecipeError
 from mixtures.keys import key_bound
 from mixtures.rules.levels import SCORED_LEVELS, ScoredLevel
 from pipeline.judges.classifiers.curve import Curve, Point, curve_svg
-from pipeline.judges.classifiers.labelled import (
-    LabelColumns,
-    Labelled,
-    held_out,
-    read_labelled,
-)
+from pipeline.judges.classifiers.labelled import LabelColumns, Labelled, held_out, read_labelled
 from pipeline.judges.classifiers.linear import LinearClassifier
 from pipeline.judges.classifiers.linear_training import LinearSettings, train_linear
 from pipeline.judges.classifiers.scores import MILLION

@@ -24,13 +24,7 @@ from pipeline.build.request import BuildRequest
 from pipeline.executors.local import LocalExecutor
 from pipeline.inputs.listing import DataFolders
 from tests.pipeline.corpus import LAYOUT, prose, sharded, tokenizer, write_files, write_recipe
-from tests.pipeline.planted import (
-    FilterOracle,
-    digest,
-    key,
-    planted,
-    write_filters,
-)
+from tests.pipeline.planted import FilterOracle, digest, key, planted, write_filters
 
 SOURCES: dict[str, dict[str, Any]] = {
     "small": {"weight": 1, "shortfall": {"repeat": 3}},

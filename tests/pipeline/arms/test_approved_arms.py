@@ -266,10 +266,7 @@ def test_diff_tells_a_repeat_of_the_base_from_what_fills_a_slot(study, built, mi
     told = Counter[str]()
     for reasons in answer["only_a"].values():
         told.update({why: figures["documents"] for why, figures in reasons.items()})
-    assert told == {
-        "filter toy strong": len(alone & used),
-        "fills a slot": len(alone - used),
-    }
+    assert told == {"filter toy strong": len(alone & used), "fills a slot": len(alone - used)}
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,8 @@ def test_both_judge(tmp_path: Path):
         ({"decontaminate": {"sets": [{**SET, "columns": "mlu"}]}}, "is not a preset"),
         ({"decontaminate": {"sets": [{"name": "a"}]}}, "files"),
         ({"decontaminate": {"sets": ["a.json"]}}, "or the set itself"),
+        ({"decontaminate": {"sets": [SET, SET]}}, "'mine' is listed twice"),
+        ({"decontaminate": {"sets": []}}, "sets"),
     ],
 )
 def test_what_is_wrong_with_them_is_said_with_its_place(

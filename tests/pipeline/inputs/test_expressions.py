@@ -103,10 +103,7 @@ SHARE_GPT = [{"from": "human", "value": "Why?"}, {"from": "gpt", "value": "Becau
     [
         ("plain", "Why?\n\nBecause."),
         ("roles", "User: Why?\n\nAssistant: Because."),
-        (
-            "chatml",
-            "<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\nBecause.<|im_end|>\n",
-        ),
+        ("chatml", "<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\nBecause.<|im_end|>\n"),
     ],
 )
 def test_chats_are_rendered(messages: Any, rendering: str, text: str) -> None:

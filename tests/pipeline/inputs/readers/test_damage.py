@@ -48,12 +48,7 @@ from tests.pipeline.input_files import (
 
 @pytest.mark.parametrize("packing", STREAMS)
 @pytest.mark.parametrize(
-    "line",
-    [
-        b'{"text": "secret',
-        b"{'text': 'secret'}",
-        b'{"text": "secret"} x',
-    ],
+    "line", [b'{"text": "secret', b"{'text': 'secret'}", b'{"text": "secret"} x']
 )
 def test_case_1_a_malformed_line_is_quarantined_and_the_others_read(tmp_path, packing, line):
     write(tmp_path, packing, with_row(500, line))

@@ -11,11 +11,7 @@ from hypothesis import strategies as st
 
 from mixtures.rules.word_characters import fold_words
 from pipeline.judges.annotators.blocklist import term_words
-from pipeline.judges.annotators.folding import (
-    FOLDS,
-    Batch,
-    settled_kinds,
-)
+from pipeline.judges.annotators.folding import FOLDS, Batch, settled_kinds
 from pipeline.judges.annotators.kernel_arrays import BLANK, KEPT
 from pipeline.judges.annotators.ngram_table import evaluation_words
 from tests.mixtures.rules.naive import fold_evaluation
