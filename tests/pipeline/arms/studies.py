@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import struct
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from mixtures.audit import audit_aligned, audit_mix
 from mixtures.mix.manifest import Manifest
 from mixtures.stream.arms.load import load_study
 from mixtures.stream.quotas import Size
@@ -152,10 +153,8 @@ def hold_donors(mix: Path) -> None:
     """Hold what stands in every slot against its donor: the tokens that the reference library makes
     of its text, cut where the table says so, and the row of the first.
     """
-    rows, by_digest = (
-        read_rows(mix),
-        {digest(one): one for some in texts().values() for one in some},
-    )
+    rows = read_rows(mix)
+    by_digest = {digest(one): one for some in texts().values() for one in some}
     for slot in read_slots(mix):
         here, kept = rows[slot["position"]], slot["num_tokens"]
         ids = [*tokenizer().encode(by_digest[slot["digest"].hex()]).ids, 0]
@@ -165,6 +164,22 @@ def hold_donors(mix: Path) -> None:
         if slot["offset"] == 0:
             origin = slot["digest"].hex(), slot["file"], slot["row"]
             assert (here.digest, here.file, here.row) == origin
+
+
+def hold_audits(out: Path, built: Iterable[str], arm: str) -> None:
+    """Hold an arm to pass its audit, and to be aligned with the other mixes of its study."""
+    assert not audit_mix(out / arm, full=True).failures
+    others = [out / other for other in built if other != arm]
+    assert not [check for check in audit_aligned(out / arm, others) if not check.ok]
+
+
+def hold_slots_alone(
+    out: Path, mixes: Mapping[str, Sequence[Row]], arm: str, slots: Collection[int]
+) -> None:
+    """Hold an arm to differ from its base at the positions of its slots, and nowhere else."""
+    assert (out / arm / "tokens.idx").read_bytes() == (out / "base" / "tokens.idx").read_bytes()
+    for at, (there, here) in enumerate(zip(mixes["base"], mixes[arm], strict=True)):
+        assert (there == here) == (at not in slots)
 
 
 def flagged(oracle: FilterOracle, documents: Sequence[str]) -> set[str]:

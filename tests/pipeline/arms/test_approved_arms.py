@@ -13,7 +13,6 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from mixtures.audit import audit_aligned, audit_mix
 from mixtures.errors import RecipeError, SupplyError
 from mixtures.stream.arms.load import load_study
 from tests.mixtures.stream.test_arm_donors import round_by_round
@@ -23,7 +22,9 @@ from tests.pipeline.arms.studies import (
     SOURCES,
     Row,
     by_key,
+    hold_audits,
     hold_donors,
+    hold_slots_alone,
     make_study,
     read_slots,
     texts,
@@ -170,14 +171,9 @@ def test_the_manifest_counts_repeats_of_slots_and_of_the_base(study, built, mixe
 
 @pytest.mark.parametrize("arm", APPROVED)
 def test_an_approved_arm_differs_from_its_base_in_its_slots_alone(study, built, mixes, arm):
-    out = study.parent / "out"
-    assert (out / arm / "tokens.idx").read_bytes() == (out / "base" / "tokens.idx").read_bytes()
-    slots = {position for position, _ in slots_of(study, arm)}
-    for at, (there, here) in enumerate(zip(mixes["base"], mixes[arm], strict=True)):
-        assert (there == here) == (at not in slots)
-    assert not audit_mix(out / arm, full=True).failures
-    others = [out / other for other in built if other != arm]
-    assert not [check for check in audit_aligned(out / arm, others) if not check.ok]
+    out, slots = study.parent / "out", {position for position, _ in slots_of(study, arm)}
+    hold_slots_alone(out, mixes, arm, slots)
+    hold_audits(out, built, arm)
 
 
 def test_approved_slots_hold_the_tokens_of_their_donors(study, built):

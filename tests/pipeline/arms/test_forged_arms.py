@@ -50,6 +50,14 @@ def forge(mix: Path, change: Change) -> None:
     (mix / "manifest.json").write_bytes(manifests.dump(manifests.sealed(manifest)))
 
 
+def hold_named(mix: Path, copy: Path, check: str, change: Change, said: str) -> None:
+    """A changed copy of a mix, sealed again, fails by one check of that name, with these words."""
+    shutil.copytree(mix, copy)
+    forge(copy, change)
+    (failed,) = (one for one in audit_mix(copy).failures if one.name == check)
+    assert said in failed.detail
+
+
 def put(column: str, value: Any, row: int = 2) -> Change:
     """Puts a value into a row of the table."""
     return lambda table, manifest: table[column].__setitem__(row, value)
@@ -130,10 +138,7 @@ def shuffled(table: Table, manifest: manifests.Manifest) -> None:
     ],
 )
 def test_slots_that_were_changed_and_sealed_again_are_named(out, tmp_path, change, said):
-    shutil.copytree(out / "strong", tmp_path / "mix")
-    forge(tmp_path / "mix", change)
-    (failed,) = (check for check in audit_mix(tmp_path / "mix").failures if check.name == "slots")
-    assert said in failed.detail
+    hold_named(out / "strong", tmp_path / "mix", "slots", change, said)
 
 
 @pytest.mark.parametrize(
@@ -151,10 +156,7 @@ def test_slots_that_were_changed_and_sealed_again_are_named(out, tmp_path, chang
     ],
 )
 def test_masks_that_were_changed_and_sealed_again_are_named(out, tmp_path, change, said):
-    shutil.copytree(out / "masked", tmp_path / "mix")
-    forge(tmp_path / "mix", change)
-    (failed,) = (check for check in audit_mix(tmp_path / "mix").failures if check.name == "mask")
-    assert said in failed.detail
+    hold_named(out / "masked", tmp_path / "mix", "mask", change, said)
 
 
 def two_runs(table: Table, manifest: manifests.Manifest) -> None:
@@ -181,10 +183,7 @@ def two_runs(table: Table, manifest: manifests.Manifest) -> None:
     ],
 )
 def test_masks_of_terms_that_were_changed_and_sealed_again_are_named(out, tmp_path, change, said):
-    shutil.copytree(out / "terms", tmp_path / "mix")
-    forge(tmp_path / "mix", change)
-    (failed,) = (check for check in audit_mix(tmp_path / "mix").failures if check.name == "mask")
-    assert said in failed.detail
+    hold_named(out / "terms", tmp_path / "mix", "mask", change, said)
 
 
 def runs_of(out: Path, wanted: Callable[[Row], bool]) -> list[tuple[int, int, list[int]]]:
@@ -208,11 +207,7 @@ def test_a_mask_that_reaches_the_end_of_its_document_is_named(out, tmp_path):
     def change(table: Table, manifest: manifests.Manifest) -> None:
         table["length"][last] = first + num_tokens - table["start"][last]
 
-    shutil.copytree(out / "terms", tmp_path / "mix")
-    forge(tmp_path / "mix", change)
-    (failed,) = (check for check in audit_mix(tmp_path / "mix").failures if check.name == "mask")
-    assert "document" in failed.detail
-    assert "is masked beyond its text" in failed.detail
+    hold_named(out / "terms", tmp_path / "mix", "mask", change, "is masked beyond its text")
 
 
 def test_a_document_that_is_masked_otherwise_in_another_epoch_is_named(out, tmp_path):
@@ -224,10 +219,8 @@ def test_a_document_that_is_masked_otherwise_in_another_epoch_is_named(out, tmp_
         for name in table:
             table[name] = np.delete(table[name], last)
 
-    shutil.copytree(out / "terms", tmp_path / "mix")
-    forge(tmp_path / "mix", change)
-    (failed,) = (check for check in audit_mix(tmp_path / "mix").failures if check.name == "mask")
-    assert "is masked otherwise in another epoch" in failed.detail
+    said = "is masked otherwise in another epoch"
+    hold_named(out / "terms", tmp_path / "mix", "mask", change, said)
 
 
 def test_a_run_beside_its_term_that_no_count_tells_is_named_by_the_filter(out, tmp_path):

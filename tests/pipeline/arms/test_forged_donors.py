@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from mixtures.audit import audit_mix
 from mixtures.keys import digest_columns, order_key, order_keys
 from mixtures.mix import manifest as manifests
 from tests.pipeline.arms.studies import ARMS, make_study, write_study
-from tests.pipeline.arms.test_forged_arms import Table, forge, more, other_donor, put
+from tests.pipeline.arms.test_forged_arms import Table, hold_named, more, other_donor, put
 from tests.pipeline.arms.test_rewritten_arms import rewrites_of, write_rewrites
 
 
@@ -67,16 +66,6 @@ def digests_of_base(table: Table, manifest: manifests.Manifest) -> int:
     return int(np.flatnonzero(keys < np.array(lows, np.uint64))[0])
 
 
-def hold_named(
-    arm: Path, copy: Path, change: Callable[[Table, manifests.Manifest], None], said: str
-) -> None:
-    """A changed copy of an arm, sealed again, fails by its slots, with these words."""
-    shutil.copytree(arm, copy)
-    forge(copy, change)
-    (failed,) = (check for check in audit_mix(copy).failures if check.name == "slots")
-    assert said in failed.detail
-
-
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -93,7 +82,7 @@ def hold_named(
     ],
 )
 def test_approved_slots_that_were_changed_and_sealed_again_are_named(out, tmp_path, change, said):
-    hold_named(out / "approved", tmp_path / "mix", change, said)
+    hold_named(out / "approved", tmp_path / "mix", "slots", change, said)
 
 
 def donor_as_rewrite(table: Table, manifest: manifests.Manifest) -> None:
@@ -125,7 +114,7 @@ def other_content(table: Table, manifest: manifests.Manifest) -> None:
     ],
 )
 def test_rewritten_slots_that_were_changed_and_sealed_again_are_named(out, tmp_path, change, said):
-    hold_named(out / "rewritten", tmp_path / "mix", change, said)
+    hold_named(out / "rewritten", tmp_path / "mix", "slots", change, said)
 
 
 @pytest.mark.parametrize(("arm", "column"), [("approved", "repeat"), ("rewritten", "rewrite")])
