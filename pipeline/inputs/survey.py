@@ -12,7 +12,7 @@ decided by what listing says.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,7 +74,7 @@ def survey(
     """
     listing = list_source(definition if folder else frozen(store, definition), folder)
     files = listing.files
-    groups, uncovered = _cover(store.groups(definition, quality), files)
+    groups, uncovered = cover(store.groups(definition, quality), files, _is_same)
     new_groups = grouped(uncovered, sum(file.size for file in files))
     return SourceInputs(definition, quality, files, groups, new_groups, listing.notes)
 
@@ -159,11 +159,13 @@ def group_name(files: Sequence[InputFile]) -> str:
     )
 
 
-def _cover(
-    groups: Iterable[Group], files: Sequence[InputFile]
+def cover(
+    groups: Iterable[Group],
+    files: Sequence[InputFile],
+    same: Callable[[InputFile, InputFile], bool],
 ) -> tuple[list[tuple[Group, list[InputFile]]], list[InputFile]]:
     """Choose groups that hold exactly files of the list, no file twice. Returns them and the files
-    that none holds.
+    that none holds. same: whether a group's file has the content of one of the list.
     """
     uncovered = {file.path: file for file in files}
     chosen = []
@@ -171,7 +173,7 @@ def _cover(
         members = []
         for known in (InputFile(**held) for held in group.record.inputs):
             file = uncovered.get(known.path)
-            if file is None or not _is_same(known, file):
+            if file is None or not same(known, file):
                 break
             members.append(file)
         else:

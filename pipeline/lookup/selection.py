@@ -41,7 +41,7 @@ from pipeline.executors.local import LocalExecutor
 from pipeline.executors.stage import freeze
 from pipeline.inputs.build_source import BuildSource
 from pipeline.inputs.file import InputFile
-from pipeline.inputs.survey import SourceInputs
+from pipeline.inputs.survey import SourceInputs, cover
 from pipeline.judges.judges import counted_folders
 from pipeline.lookup.filters import MixFilter
 from pipeline.report import say
@@ -280,25 +280,15 @@ class MixStore:
             raise ManifestError(
                 f"{MANIFEST}: lists no inputs of {name}; it was not written by annealmix, or edited"
             )
-        files = {
-            file.path: InputFile(file.path, "", file.size, sha256=file.sha256) for file in said
-        }
-        left, groups = dict(files), []
-        for group in self.store.groups(definition, quality):
-            members = [left.get(known["path"]) for known in group.record.inputs]
-            pairs = zip(members, group.record.inputs, strict=True)
-            if all(
-                file and (file.size, file.sha256) == (known["size"], known["sha256"])
-                for file, known in pairs
-            ):
-                groups.append((group, [left.pop(known["path"]) for known in group.record.inputs]))
+        files = [InputFile(file.path, "", file.size, sha256=file.sha256) for file in said]
+        groups, left = cover(self.store.groups(definition, quality), files, _has_content)
         if left:
             raise ManifestError(
                 f"{self.store.folder}: does not hold {len(left):,} of {len(files):,} files of"
-                f" {name}, such as {min(left)}, as the mix was made from them; name the store that"
-                " it was built from with --store DIR"
+                f" {name}, such as {min(file.path for file in left)}, as the mix was made from"
+                " them; name the store that it was built from with --store DIR"
             )
-        return SourceInputs(definition, quality, list(files.values()), groups, [])
+        return SourceInputs(definition, quality, files, groups, [])
 
     def _sources(self) -> list[BuildSource]:
         """The sources as `pipeline.build.sources.sources.sources_of` lists them."""
@@ -357,6 +347,10 @@ class MixStore:
 def _is_made(plan: SelectPlan) -> bool:
     """Whether a selection is whole."""
     return all(Select.is_done(plan, unit) for unit in plan.all_units)
+
+
+def _has_content(known: InputFile, file: InputFile) -> bool:
+    return (known.size, known.sha256) == (file.size, file.sha256)
 
 
 def definitions(claims: Claims) -> dict[str, SourceDefinition]:
