@@ -51,7 +51,7 @@ from mixtures.rules.near import PRESETS, NearRule
 from mixtures.rules.text_expression import Rendering, TextPart
 from mixtures.stream.arms import study
 from pipeline.executors.slurm.profile import Profile
-from pipeline.inputs.adapters import REASONS
+from pipeline.inputs.adapters.rows import REASONS
 from pipeline.inputs.file import LAYOUTS, SUFFIXES
 from tests.pages import CHECKOUT, PAGES, Demo, assert_shown, fenced, quoted, section, tables
 

@@ -6,8 +6,7 @@ pool      the documents that the base does not use
 rewrites  a user's texts for removed documents, read and tokenized
 filling   which of them stand in which slot
 base      the base, built: what all arms are made from
-arm       an arm whose slots are filled: which donor stands where
-scores    what its filter's classifier says of removed documents and of donors
+arm       an arm whose slots are filled: which donor stands where, and how both are scored
 mask      an arm whose slots, or terms in them, are masked: which runs are no targets
 writing   all arms, side by side: hidden folders, slices, manifests, renames
 slices    a slice of an arm: the base's bytes with slots overwritten, its parts of tables

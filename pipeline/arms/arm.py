@@ -1,7 +1,10 @@
-"""An arm whose slots are filled: which donor stands where in it, and where its tokens are."""
+"""An arm whose slots are filled: which donor stands where in it, where its tokens are, and what the
+arm's classifier says of them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,15 +13,15 @@ import numpy.typing as npt
 
 from mixtures.audit.tables.slot_table import SlotTable
 from mixtures.keys import digest_columns
-from mixtures.mix.judged.arms import ArmClaim, ArmScoresClaim
+from mixtures.mix.judged.arms import ArmClaim, ArmScoresClaim, ScoredClaim
 from mixtures.mix.slots import SLOTS_FILE, slots_schema, windows_touched
 from mixtures.mix.tables import part_hash
 from mixtures.stream.arms.donors import KINDS
 from pipeline.arms.base import Base
 from pipeline.arms.filling import Filling
-from pipeline.arms.scores import arm_scores
 from pipeline.arms.slots import Places
 from pipeline.arms.writing import Draft
+from pipeline.stages.chosen_figures import known_scores
 from pipeline.stages.gathering import ledger_segments
 from pipeline.stages.stream_columns import InputPaths, input_paths, origins
 
@@ -69,15 +72,33 @@ class FilledArm:
         )
 
     def scores(self) -> ArmScoresClaim:
-        """Of what gives way and of donors, by the arm's filter, which has a classifier."""
-        table, base = self.table, self.base
+        """Of what gives way and of donors, by the arm's filter, which has a classifier: what may
+        tell the two apart beside lengths.
+        """
+        table, slots = self.table, self.base.slots
+        mine = slots.arms[self.arm]
+        removed = {
+            name: slots.digest[mine & (slots.source == source)]
+            for source, name in enumerate(slots.names)
+        }
         donors = {
             name: digest_columns(table["digest"][table["donor_source"] == name])
             for name in np.unique(table["donor_source"].astype(str)).tolist()
             if name  # rewrites, which no store knows, have none
         }
-        number, mine = base.study.number(self.arm), base.slots.arms[self.arm]
-        return arm_scores(base.judged, base.slots, mine, donors, number)
+        return ArmScoresClaim(removed=self._scored(removed), donors=self._scored(donors))
+
+    def _scored(self, wanted: Mapping[str, npt.NDArray[np.uint64]]) -> ScoredClaim:
+        """wanted: digests by source, uint64 [num_docs, 2]."""
+        number, choices = self.base.study.number(self.arm), self.base.judged.choices
+        distinct = {name: np.unique(digest, axis=0) for name, digest in wanted.items()}
+        scores = [
+            known_scores(choices[name].eligible, number, digest)
+            for name, digest in distinct.items()
+            if len(digest)
+        ]
+        found = np.concatenate([np.empty(0, np.int64), *scores])
+        return ScoredClaim.of(sum(map(len, distinct.values())), found[found >= 0])
 
     def runs(self) -> Int64s:
         """As `RUNS_FILE` has them."""

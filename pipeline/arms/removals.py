@@ -22,7 +22,14 @@ from pipeline.stages.chosen_figures import score_digest
 
 def arm_filters(study: LoadedStudy, judged: Judged, slots: Slots) -> dict[str, FilterClaim]:
     """What a manifest says of the filter of each arm, by arm."""
-    return {arm: _claim(study, arm, judged, slots) for arm in study.filters}
+    found = {}
+    for arm, use in study.filters.items():
+        number = study.number(arm)
+        scored = number if use.definition.classifier is not None else None
+        done = arm_figures(slots, slots.arms[arm], judged, scored)
+        levels = level_counts(use, number, judged.choices)
+        found[arm] = filter_claim(use, done, judged.placebos.get(number), levels)
+    return found
 
 
 def unlike_arms(study: LoadedStudy, filters: Mapping[str, FilterClaim]) -> list[str]:
@@ -32,14 +39,6 @@ def unlike_arms(study: LoadedStudy, filters: Mapping[str, FilterClaim]) -> list[
         for arm, claim in filters.items()
         if (fault := unlike(claim))
     ]
-
-
-def _claim(study: LoadedStudy, arm: str, judged: Judged, slots: Slots) -> FilterClaim:
-    use, number = study.filters[arm], study.number(arm)
-    scored = number if use.definition.classifier is not None else None
-    done = arm_figures(slots, slots.arms[arm], judged, scored)
-    levels = level_counts(use, number, judged.choices)
-    return filter_claim(use, done, judged.placebos.get(number), levels)
 
 
 def arm_figures(

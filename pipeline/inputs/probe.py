@@ -24,7 +24,7 @@ from mixtures.estimates import FilePart, Floats, SupplyEstimate, TokenizedSample
 from mixtures.keys import KEY_SPACE
 from mixtures.recipe.quality.steps import Quality
 from mixtures.recipe.source_definition import SourceDefinition
-from pipeline.inputs.adapters import BadRecord, repair_surrogates
+from pipeline.inputs.adapters.rows import BadRecord, repair_surrogates
 from pipeline.inputs.file import InputFile
 from pipeline.inputs.quality.quality import PostponedSteps, open_steps
 from pipeline.inputs.readers import DocumentReader

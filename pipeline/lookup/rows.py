@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from mixtures.errors import InputError, RecipeError
 from mixtures.recipe.source_definition import SourceDefinition
-from pipeline.inputs.adapters import adapter_columns, make_adapter, repair_surrogates
+from pipeline.inputs.adapters import adapter_columns, make_adapter
+from pipeline.inputs.adapters.rows import repair_surrogates
 from pipeline.inputs.file import InputFile
 from pipeline.inputs.listing import content_unchanged, list_files
 from pipeline.inputs.quality.quality import PostponedSteps, QualitySteps, open_steps

@@ -4,8 +4,9 @@ a user asks to see is made.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,7 @@ import numpy.typing as npt
 from mixtures.errors import RecipeError
 from mixtures.mix.claims import Claims
 from mixtures.mix.judged.filters import FilterClaim
-from mixtures.rules.filter_definition import (
-    FilterBundle,
-    list_filters,
-    load_filter,
-    load_terms,
-    read_filter,
-)
+from mixtures.rules.filter_definition import list_filters, load_filter, load_terms, read_filter
 from mixtures.rules.terms import Mode, matches_naive
 from pipeline.lookup.tokenizer import find_of_mix
 from pipeline.tokens.decoder import Decoder
@@ -80,7 +75,8 @@ class Texts:
 
 def _terms(item: FilterClaim, folder: Path) -> tuple[tuple[str, ...], Mode]:
     """The terms of a manifest's filter and their mode, from the bundle that has its list."""
-    for bundle in _bundles(folder):
+    brought = sorted([*folder.glob("*.yaml"), *folder.glob("*/filter.yaml")])
+    for bundle in chain(map(read_filter, brought), map(load_filter, list_filters())):
         blocklist = bundle.definition.blocklist
         if (blocklist.sha256, blocklist.mode) == (item.blocklist.sha256, item.blocklist.mode):
             return load_terms(blocklist, bundle.folder), blocklist.mode
@@ -88,9 +84,3 @@ def _terms(item: FilterClaim, folder: Path) -> tuple[tuple[str, ...], Mode]:
         f"{folder}: holds no filter with the blocklist of {item.label!r} (sha256"
         f" {item.blocklist.sha256}); name another --filters"
     )
-
-
-def _bundles(folder: Path) -> Iterator[FilterBundle]:
-    for path in sorted([*folder.glob("*.yaml"), *folder.glob("*/filter.yaml")]):
-        yield read_filter(path)
-    yield from map(load_filter, list_filters())

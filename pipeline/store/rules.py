@@ -104,11 +104,6 @@ class BandRule:
         return f"bands-{short_key([self.near.signature_identity(), BANDS_FORMAT])}"
 
 
-def range_folder(rule: Rule, keys: KeyRange) -> str:
-    """Name of a rule's folder of a key range."""
-    return folder_name(rule.folders, keys)
-
-
 def folder_name(folders: str, keys: KeyRange) -> str:
     """Name of the folder of a key range; bounds in hex, 17 digits since the upper one may be 2^64.
     folders: see `Rule`.

@@ -80,19 +80,15 @@ class ScoreTable:
             for path in sorted(self.folder.glob(f"*/{SCORED}"))
         ]
 
-    def covered(self, rule: TextRule, ledger_digest: str) -> list[KeyRange]:
-        """Key ranges of a ledger's escalated documents that are scored."""
-        return [
+    def missing(self, rule: TextRule, ledger_digest: str, wanted: KeyRange) -> list[KeyRange]:
+        """Key ranges of `wanted` of a ledger whose escalated documents are not scored yet."""
+        return wanted.minus(
             KeyRange.parse((scored.low, scored.high))
             for _, record in self.increments
             for scored in record.scored
             if (scored.terms, scored.ledger) == (rule.terms.folders, ledger_digest)
             and scored.threshold <= rule.threshold
-        ]
-
-    def missing(self, rule: TextRule, ledger_digest: str, wanted: KeyRange) -> list[KeyRange]:
-        """Key ranges of `wanted` whose escalated documents are not scored yet."""
-        return wanted.minus(self.covered(rule, ledger_digest))
+        )
 
     def folders(self, keys: KeyRange) -> list[tuple[Path, str]]:
         """Partitions that hold scores of a key range: folder and digest of its done-record.

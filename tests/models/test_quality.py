@@ -102,7 +102,7 @@ def judged(filter_: Any, text: str) -> Any:
 
 
 def ours(opened: Any, label: str, text: str, row: Any = None) -> Any:
-    from pipeline.inputs.adapters import BadRecord
+    from pipeline.inputs.adapters.rows import BadRecord
 
     try:
         outcome = opened.apply(text, row)

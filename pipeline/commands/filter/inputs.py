@@ -23,7 +23,7 @@ from typing import Any
 
 from mixtures.errors import InputError, RecipeError
 from mixtures.recipe.source_definition import SourceDefinition
-from pipeline.inputs.adapters import BadRecord, NeededColumn
+from pipeline.inputs.adapters.rows import BadRecord, NeededColumn
 from pipeline.inputs.contents.names import splits_of
 from pipeline.inputs.file import SUFFIXES, InputFile
 from pipeline.inputs.listing import list_files

@@ -22,8 +22,8 @@ from mixtures.rules.text_expression import Expression, TextPart
 from mixtures.words import plural
 from pipeline.commands.recipe.guess import ColumnSeen, Guess, columns_of, guess_text
 from pipeline.commands.recipe.sample import Sample, sample_of
-from pipeline.inputs.adapters import BadRecord
 from pipeline.inputs.adapters.expression import expression_adapter
+from pipeline.inputs.adapters.rows import BadRecord
 from pipeline.inputs.contents.names import is_companion, is_hidden, splits_of
 from pipeline.inputs.contents.patterns import glob_expression
 from pipeline.inputs.file import SUFFIXES, InputFile, layout_of

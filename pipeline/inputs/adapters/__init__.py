@@ -11,27 +11,7 @@ from typing import Any
 from mixtures.recipe.source_definition import SourceDefinition
 from pipeline.inputs.adapters.expression import expression_adapter, expression_columns
 from pipeline.inputs.adapters.named import named_adapter, named_columns
-from pipeline.inputs.adapters.rows import (
-    REASONS,
-    AdaptRow,
-    BadRecord,
-    NeededColumn,
-    bad_field,
-    repair_surrogates,
-)
-
-__all__ = [
-    "REASONS",
-    "AdaptRow",
-    "BadRecord",
-    "NeededColumn",
-    "SelectRow",
-    "adapter_columns",
-    "make_adapter",
-    "make_selector",
-    "needed_columns",
-    "repair_surrogates",
-]
+from pipeline.inputs.adapters.rows import AdaptRow, NeededColumn, bad_field
 
 SelectRow = Callable[[Mapping[str, Any]], bool]
 

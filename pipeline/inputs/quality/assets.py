@@ -13,7 +13,7 @@ from typing import Any
 
 from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.recipe.quality.arguments import LanguageQuality, UrlQuality
-from pipeline.inputs.adapters import BadRecord
+from pipeline.inputs.adapters.rows import BadRecord
 from pipeline.inputs.quality.rule import Dropped, StepRule, argument_values, require_hash
 from pipeline.places.places import default_cache
 from pipeline.store.records import file_sha256

@@ -24,7 +24,7 @@ from typing import Any, TypedDict
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from mixtures.recipe.quality.arguments import UrlQuality
 from mixtures.recipe.quality.steps import Quality, canonical_quality, read_quality
-from pipeline.inputs.adapters import BadRecord
+from pipeline.inputs.adapters.rows import BadRecord
 from pipeline.inputs.quality.rule import Dropped, StepRule
 from pipeline.inputs.quality.steps import open_rule
 

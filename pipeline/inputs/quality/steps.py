@@ -69,7 +69,7 @@ def open_rule(step: OneStep) -> StepRule:
         InputError: the language model is not there and cannot be fetched.
     """
     arguments: Any = step.arguments
-    return _OPENERS[type(arguments)](arguments)
+    return _STEPS[type(arguments)][0](arguments)
 
 
 def _gopher_quality(arguments: GopherQuality) -> StepRule:
@@ -194,33 +194,21 @@ def _pii(arguments: Pii) -> StepRule:
 
 def modules_of(step: OneStep) -> tuple[str, ...]:
     """The modules of the extra `quality` that a step needs."""
-    return _MODULES.get(type(step.arguments), ())
+    return _STEPS[type(step.arguments)][1]
 
 
 _WORDS = ("regex", "spacy")
-_MODULES: dict[type, tuple[str, ...]] = {
-    GopherQuality: _WORDS,
-    GopherRepetition: _WORDS,
-    C4Quality: _WORDS,
-    FineWebQuality: _WORDS,
-    LanguageQuality: ("regex", "fasttext"),
-    UrlQuality: ("regex", "tldextract", "ahocorasick", "fasteners"),
-    Ftfy: ("regex", "ftfy"),
-    SymbolLinesRemover: ("regex",),
-    Pii: ("regex",),
-}
-
-_OPENERS: dict[type, Callable[[Any], StepRule]] = {
-    GopherQuality: _gopher_quality,
-    GopherRepetition: _gopher_repetition,
-    C4Quality: _c4_quality,
-    FineWebQuality: _fineweb_quality,
-    LanguageQuality: language_rule,
-    UrlQuality: url_rule,
-    RegexQuality: _regex,
-    LengthQuality: _length,
-    Ftfy: _ftfy,
-    SymbolLinesRemover: _symbol_lines,
-    Pii: _pii,
-    BlockQuality: block_rule,
+_STEPS: dict[type, tuple[Callable[[Any], StepRule], tuple[str, ...]]] = {
+    GopherQuality: (_gopher_quality, _WORDS),
+    GopherRepetition: (_gopher_repetition, _WORDS),
+    C4Quality: (_c4_quality, _WORDS),
+    FineWebQuality: (_fineweb_quality, _WORDS),
+    LanguageQuality: (language_rule, ("regex", "fasttext")),
+    UrlQuality: (url_rule, ("regex", "tldextract", "ahocorasick", "fasteners")),
+    RegexQuality: (_regex, ()),
+    LengthQuality: (_length, ()),
+    Ftfy: (_ftfy, ("regex", "ftfy")),
+    SymbolLinesRemover: (_symbol_lines, ("regex",)),
+    Pii: (_pii, ("regex",)),
+    BlockQuality: (block_rule, ()),
 }

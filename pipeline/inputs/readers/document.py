@@ -9,16 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mixtures.errors import AnnealmixError, InputError
 from mixtures.recipe.source_definition import SourceDefinition
 from mixtures.words import plural
-from pipeline.inputs.adapters import (
-    AdaptRow,
-    BadRecord,
-    NeededColumn,
-    adapter_columns,
-    make_adapter,
-    make_selector,
-    needed_columns,
-    repair_surrogates,
-)
+from pipeline.inputs.adapters import adapter_columns, make_adapter, make_selector, needed_columns
+from pipeline.inputs.adapters.rows import AdaptRow, BadRecord, NeededColumn, repair_surrogates
 from pipeline.inputs.file import InputFile, Layout, layout_of
 from pipeline.inputs.readers.agreement import check_agreement
 from pipeline.inputs.readers.blank import is_blank

@@ -41,7 +41,6 @@ from pipeline.store.rules import (
     TermRule,
     TextRule,
     folder_name,
-    range_folder,
 )
 from pipeline.store.store import Due, RangeRecord, SegmentRange
 
@@ -220,7 +219,7 @@ class GroupAnnotations:
     ) -> None:
         self._annotators, self._todo = annotators, todo
         self._writers = [
-            stack.enter_context(FolderWriter(folder / range_folder(rule, keys)))
+            stack.enter_context(FolderWriter(folder / folder_name(rule.folders, keys)))
             for rule, keys in todo
         ]
         self._segments: list[list[SegmentRange]] = [[] for _ in todo]

@@ -7,15 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixtures.recipe.source_definition import SourceDefinition
-from pipeline.inputs.adapters import (
-    REASONS,
-    BadRecord,
-    NeededColumn,
-    make_adapter,
-    make_selector,
-    needed_columns,
-    repair_surrogates,
-)
+from pipeline.inputs.adapters import make_adapter, make_selector, needed_columns
+from pipeline.inputs.adapters.rows import REASONS, BadRecord, NeededColumn, repair_surrogates
 
 
 def source(adapter: str, **more: object) -> SourceDefinition:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from mixtures.rules.text_expression import Expression, TextPart, is_separator
-from pipeline.inputs.adapters import BadRecord
 from pipeline.inputs.adapters.expression import expression_adapter, expression_columns
+from pipeline.inputs.adapters.rows import BadRecord
 
 PARTS: TypeAdapter[tuple[TextPart, ...]] = TypeAdapter(Expression)
 

@@ -23,7 +23,7 @@ from mixtures.audit import audit_mix
 from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.recipe.quality.arguments import LengthQuality, RegexQuality
 from mixtures.recipe.quality.steps import Quality
-from pipeline.inputs.adapters import BadRecord
+from pipeline.inputs.adapters.rows import BadRecord
 from pipeline.inputs.quality import steps as quality_steps
 from pipeline.inputs.quality.quality import open_steps
 from pipeline.inputs.quality.rule import Dropped, StepRule
@@ -208,7 +208,7 @@ def test_a_step_that_remembers_earlier_documents_is_refused(monkeypatch, fresh):
 
         return rule
 
-    monkeypatch.setitem(quality_steps._OPENERS, LengthQuality, opener)
+    monkeypatch.setitem(quality_steps._STEPS, LengthQuality, (opener, ()))
     with pytest.raises(
         ManifestError,
         match="quality step length: gives golden document 0 another result when it sees it again",
@@ -216,8 +216,10 @@ def test_a_step_that_remembers_earlier_documents_is_refused(monkeypatch, fresh):
         open_steps(steps({"length": {"min_chars": 1}}))
 
 
-def opener_of(rule: Any) -> Any:
-    return lambda arguments: rule
+def stands_in(monkeypatch: pytest.MonkeyPatch, rule: Any) -> dict[str, dict[str, Any]]:
+    """Put a rule in the place of the step `regex`; a source that has it."""
+    monkeypatch.setitem(quality_steps._STEPS, RegexQuality, (lambda arguments: rule, ()))
+    return {"a": {"all": True, "quality": [{"regex": {"keep": "x"}}]}}
 
 
 def test_a_step_that_cannot_judge_a_row_quarantines_it_and_shows_no_text(
@@ -228,11 +230,10 @@ def test_a_step_that_cannot_judge_a_row_quarantines_it_and_shows_no_text(
             raise ZeroDivisionError(text)
         return text
 
-    monkeypatch.setitem(quality_steps._OPENERS, RegexQuality, opener_of(rule))
+    sources = stands_in(monkeypatch, rule)
     with pytest.raises(BadRecord) as caught:
         open_steps(steps({"regex": {"keep": "x"}})).apply("mill")
     assert caught.value.args == ("quality", "the step regex raised ZeroDivisionError")
-    sources: dict[str, dict[str, Any]] = {"a": {"all": True, "quality": [{"regex": {"keep": "x"}}]}}
     with pytest.raises(InputError, match="2 of 63 rows are unreadable"):
         make(write_recipe(tmp_path, sources), tmp_path, data)
     manifest = make(write_recipe(tmp_path, sources, max_quarantined=0.5), tmp_path, data)
@@ -242,14 +243,8 @@ def test_a_step_that_cannot_judge_a_row_quarantines_it_and_shows_no_text(
 def test_a_text_that_a_step_empties_is_dropped_for_that_and_is_not_called_empty(
     tmp_path, data, monkeypatch, fresh
 ):
-    monkeypatch.setitem(
-        quality_steps._OPENERS, RegexQuality, opener_of(lambda text, row: text.replace("mill", ""))
-    )
-    manifest = make(
-        write_recipe(tmp_path, {"a": {"all": True, "quality": [{"regex": {"keep": "x"}}]}}),
-        tmp_path,
-        data,
-    )
+    sources = stands_in(monkeypatch, lambda text, row: text.replace("mill", ""))
+    manifest = make(write_recipe(tmp_path, sources), tmp_path, data)
     assert manifest["removed"]["a"]["quality regex: emptied"] == 2
     assert manifest["removed"]["a"]["empty"] == 1
     assert not any("mill" in document.text for document in read_mix(tmp_path / "out"))
@@ -258,14 +253,8 @@ def test_a_text_that_a_step_empties_is_dropped_for_that_and_is_not_called_empty(
 def test_a_surrogate_that_a_step_makes_is_repaired_before_it_is_hashed(
     tmp_path, data, monkeypatch, fresh
 ):
-    monkeypatch.setitem(
-        quality_steps._OPENERS, RegexQuality, opener_of(lambda text, row: text + "\ud800")
-    )
-    make(
-        write_recipe(tmp_path, {"a": {"all": True, "quality": [{"regex": {"keep": "x"}}]}}),
-        tmp_path,
-        data,
-    )
+    sources = stands_in(monkeypatch, lambda text, row: text + "\ud800")
+    make(write_recipe(tmp_path, sources), tmp_path, data)
     assert all(document.text.endswith("\ufffd") for document in read_mix(tmp_path / "out"))
 
 
