@@ -56,41 +56,9 @@ WORDS += [
     "東京都 1",
     "hemorrhagic fever",
 ]  # two differ behind 8 bytes
-SEPARATORS = [
-    " ",
-    "  ",
-    "\n",
-    "\r\n",
-    "\t",
-    "-",
-    "_",
-    "\u00a0",
-    "\u2010",
-    "\u3000",
-    "’",
-    "™",
-    ", ",
-    "\x00",
-    "\x1f",
-    "\x85",
-    "",
-    "\ud800",
-]
-SEPARATORS += ["ÿ", "\u115f", "\u0345"]
-SEPARATORS += [
-    "\u00ad",
-    "\u200b",
-    "\ufeff",
-    "\u0301",
-    "\u0307",
-    "\ufe0f",
-    "¹",
-    "\u20dd",
-    "\uff9e",
-    "=\u0338",
-    "x",
-    "\U0001f9ea",
-]
+SEPARATORS = [*" \n\t-_\u00a0\u2010\u3000’™\x00\x1f\x85\ud800", "  ", "\r\n", ", ", ""]
+SEPARATORS += "ÿ\u115f\u0345"
+SEPARATORS += [*"\u00ad\u200b\ufeff\u0301\u0307\ufe0f¹\u20dd\uff9ex\U0001f9ea", "=\u0338"]
 FULL_WIDTH = {code: code + 0xFEE0 for code in range(0x21, 0x7F)}
 
 
