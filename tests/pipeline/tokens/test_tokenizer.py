@@ -16,6 +16,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -183,24 +184,16 @@ def test_a_batch_holds_at_most_its_limits_or_one_text(monkeypatch):
     monkeypatch.setattr(pipeline.tokens.tokenizer, "BATCH_CHARS", 10)
     monkeypatch.setattr(pipeline.tokens.tokenizer, "BATCH_TEXTS", 3)
     texts = ["x" * 4, "x" * 6, "x", "x" * 50, "", "", "", ""]
-    assert list(pipeline.tokens.tokenizer._batches(texts)) == [
-        texts[:2],
-        texts[2:3],
-        texts[3:4],
-        texts[4:7],
-        texts[7:],
-    ]
+    bounds = [0, 2, 3, 4, 7, len(texts)]
+    batches = [texts[low:high] for low, high in pairwise(bounds)]
+    assert list(pipeline.tokens.tokenizer._batches(texts)) == batches
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_no_texts_give_no_tokens_and_an_empty_text_gives_one_eod(loaded, engine):
     tokens, lengths = loaded[engine, "text"].encode([])
-    assert (tokens.size, lengths.size, tokens.dtype, lengths.dtype) == (
-        0,
-        0,
-        np.dtype("<u2"),
-        np.dtype(np.int64),
-    )
+    assert (tokens.size, lengths.size) == (0, 0)
+    assert (tokens.dtype, lengths.dtype) == (np.dtype("<u2"), np.dtype(np.int64))
     tokens, lengths = loaded[engine, "text"].encode(["", ""])
     assert (tokens.tolist(), lengths.tolist()) == ([0, 0], [1, 1])
 
@@ -222,9 +215,8 @@ def test_a_lone_surrogate_never_becomes_a_token(loaded, engine):
 
 def test_a_large_vocabulary_has_32_bit_tokens(tiny):
     wide = define(TINY, padded_vocab_size=70_000)
-    object.__setattr__(
-        wide, "vocab_size", 70_000
-    )  # the model is frozen; only the token type is looked at here
+    # the model is frozen; only the token type is looked at here
+    object.__setattr__(wide, "vocab_size", 70_000)
     ids, num_ids = np.array([69_999], np.uint32), np.array([1])
     tokens, lengths = pipeline.tokens.tokenizer._framed(ids, num_ids, wide)
     assert (tokens.dtype, tokens.tolist(), lengths.tolist()) == (np.dtype("<u4"), [69_999, 0], [2])
@@ -298,10 +290,8 @@ def test_tokenizers_takes_over_where_fastokens_is_missing(tiny, monkeypatch):
     tokenizer = Tokenizer(tiny, define(TINY))
     assert tokenizer.engine == "tokenizers"
     assert "fastokens" in tokenizer.fallback_reason
-    assert tokenizer.encode(["the cat"])[0].tolist() == [
-        *reference(TINY, False).encode("the cat").ids,
-        0,
-    ]
+    ids = reference(TINY, False).encode("the cat").ids
+    assert tokenizer.encode(["the cat"])[0].tolist() == [*ids, 0]
     with pytest.raises(RecipeError, match="install fastokens"):
         Tokenizer(tiny, define(TINY), engine="fastokens")
 
@@ -377,13 +367,10 @@ def test_dropout_is_refused(tmp_path):
     record["model"]["dropout"] = 0.1
     path = tmp_path / "random.json"
     path.write_text(json.dumps(record), encoding="utf-8")
+    digest = canonical_digest(path.read_bytes())
+    random = define(TINY, digest=digest, golden=[{"text": "", "ids": []}])
     with pytest.raises(ManifestError, match="has dropout"):
-        Tokenizer(
-            path,
-            define(
-                TINY, digest=canonical_digest(path.read_bytes()), golden=[{"text": "", "ids": []}]
-            ),
-        )
+        Tokenizer(path, random)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -407,9 +394,8 @@ class _Liar:
         self._ids = ids
 
     def encode(self, texts: list[str], parse: bool) -> tuple[np.ndarray, np.ndarray]:
-        return np.array(self._ids * len(texts), np.uint32), np.full(
-            len(texts), len(self._ids), np.int64
-        )
+        counts = np.full(len(texts), len(self._ids), np.int64)
+        return np.array(self._ids * len(texts), np.uint32), counts
 
 
 @pytest.mark.parametrize(
@@ -429,18 +415,10 @@ def test_verify_accepts_what_encode_gives_and_finds_one_changed_token(tiny, mode
     text = f"the cat sat on{EOD} the mat"
     tokens, _ = tokenizer.encode([text])
     tokenizer.verify(text, tokens)
-    for changed in (
-        np.where(np.arange(tokens.size) == 2, 9, tokens),
-        tokens[:-1],
-        np.append(tokens, tokens[-1:]),
-    ):
-        with pytest.raises(
-            ManifestError,
-            match=(
-                r"fastokens \S+ and tokenizers \S+ disagree on a text of \d+ characters from"
-                r" token \d+"
-            ),
-        ):
+    said = r"fastokens \S+ and tokenizers \S+ disagree on a text of \d+ characters from token \d+"
+    other = np.where(np.arange(tokens.size) == 2, 9, tokens)
+    for changed in (other, tokens[:-1], np.append(tokens, tokens[-1:])):
+        with pytest.raises(ManifestError, match=said):
             tokenizer.verify(text, changed)
 
 
@@ -484,11 +462,8 @@ def test_shipped_then_cache_then_hub(tiny, no_hub, monkeypatch):
     ):
         assert place in str(nowhere.value)
 
-    hub, cache, shipped = (
-        no_hub / "hub.json",
-        no_hub / "cache" / "tokenizers" / "tiny.json",
-        no_hub / "recipes" / "tokenizers" / "tiny.json",
-    )
+    hub, cache = no_hub / "hub.json", no_hub / "cache" / "tokenizers" / "tiny.json"
+    shipped = no_hub / "recipes" / "tokenizers" / "tiny.json"
     calls: list[tuple[object, ...]] = []
 
     def download(repo: str, filename: str, revision: str) -> str:
@@ -584,17 +559,13 @@ def published_texts(data: Path) -> Iterator[tuple[str, str]]:
         with gzip.open(file, "rt", encoding="utf-8") as lines:
             yield from ((file.name, json.loads(line)["text"]) for line in lines)
     for file in sorted(data.rglob("*.jsonl.zst")):
-        stream = zstandard.ZstdDecompressor().stream_reader(
-            file.read_bytes(), read_across_frames=True
-        )
-        yield from (
-            (file.name, json.loads(line)["text"])
-            for line in io.TextIOWrapper(stream, encoding="utf-8")
-        )
+        unpack = zstandard.ZstdDecompressor()
+        stream = unpack.stream_reader(file.read_bytes(), read_across_frames=True)
+        lines = io.TextIOWrapper(stream, encoding="utf-8")
+        yield from ((file.name, json.loads(line)["text"]) for line in lines)
     for file in sorted(data.rglob("*.parquet")):
-        yield from (
-            (file.name, text) for text in pq.read_table(file, columns=["text"])["text"].to_pylist()
-        )
+        texts = pq.read_table(file, columns=["text"])["text"].to_pylist()
+        yield from ((file.name, text) for text in texts)
     for file in sorted(data.rglob("*.zip")):
         with zipfile.ZipFile(file) as archive:
             for member in sorted(archive.namelist()):
