@@ -182,7 +182,7 @@ def until(happened: Callable[[], Any]) -> Any:
     """Wait for something, and return it."""
     limit = time.monotonic() + PATIENCE_SECONDS
     while not (found := happened()):
-        assert time.monotonic() < limit, "did not happen"
+        assert time.monotonic() < limit, f"did not happen; {slurm('scontrol', 'show', 'jobs')}"
         time.sleep(0.1)
     return found
 
