@@ -97,7 +97,7 @@ def shared_documents(
     import polars as pl
 
     pairs = [
-        block.join(part, on=KEY, suffix="_large").unique()  # an epoch's copies count once
+        block.join(part, on=KEY, suffix="_large").unique()
         for block in _blocks(small, block_documents)
         for part in large()
     ]
@@ -108,17 +108,19 @@ def shared_documents(
 
 
 def _blocks(parts: Iterable[pl.DataFrame], size: int) -> Iterator[pl.DataFrame]:
-    """Join parts, [num_docs] each, until they hold at least `size` documents."""
+    """Join parts, [num_docs] each, until they hold at least `size` documents; copies of one stand
+    for one, or copies of both mixes would be joined each with each.
+    """
     import polars as pl
 
     held: list[pl.DataFrame] = []
     for part in parts:
         held.append(part)
         if sum(map(len, held)) >= size:
-            yield pl.concat(held)
+            yield pl.concat(held).unique()
             held = []
     if held:
-        yield pl.concat(held)
+        yield pl.concat(held).unique()
 
 
 def _key_ranges(this: MixDocuments, other: MixDocuments, shared: int | None, label: str) -> Check:
