@@ -17,16 +17,30 @@ Results depend on each text and the sets alone: not on the batches, the other te
 
 from __future__ import annotations
 
+import io
+import json
+import unicodedata
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import asdict
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from mixtures.rules import benchmark, evaluation_text, word_characters
 from mixtures.rules.benchmark import EvaluationSet, Match
+from pipeline.judges.annotators import folding, kernel_arrays, ngram_table
 from pipeline.judges.annotators.folding import BASE, Batch, batches
-from pipeline.judges.annotators.kernel_arrays import I64
-from pipeline.judges.annotators.ngram_table import Coverage, NgramTable, evaluation_words, held
+from pipeline.judges.annotators.kernel_arrays import I64, Bitmap, Ngrams
+from pipeline.judges.annotators.ngram_table import (
+    Coverage,
+    NgramTable,
+    evaluation_words,
+    held,
+    indexed,
+)
+from pipeline.places.kept import kept
 
 
 class Annotation(NamedTuple):
@@ -46,7 +60,8 @@ class Annotation(NamedTuple):
 
 
 class ContaminationIndex:
-    """Evaluation sets that are ready to be searched for.
+    """Evaluation sets that are ready to be searched for. Their table of n-grams is kept in the
+    cache folder, by all that decides it.
 
     Args:
         sets: at least one, with names of their own; their order is that of the matches.
@@ -59,7 +74,10 @@ class ContaminationIndex:
 
     def __init__(self, sets: Sequence[EvaluationSet], *, base: int = BASE) -> None:
         self._reader = evaluation_words(base)
-        self._table = NgramTable(sets, self._reader)
+        made = kept(
+            "indexes", _key(sets, base), _rules(), lambda: _packed(indexed(sets, self._reader))
+        )
+        self._table = _unpacked(made)
         self._items = [
             (evaluation.definition.name, item.where)
             for evaluation in sets
@@ -132,6 +150,50 @@ class ContaminationIndex:
             items[enough],
             held_ngrams[enough].astype(np.int64),
         )
+
+
+def _key(sets: Sequence[EvaluationSet], base: int) -> bytes:
+    """All that decides an index, but for the rules."""
+    items = [[one.definition.model_dump(mode="json"), one.items] for one in sets]
+    return json.dumps([unicodedata.unidata_version, base, items]).encode()
+
+
+def _rules() -> list[ModuleType]:
+    from pipeline.judges.annotators import ngram_kernels, text_kernels
+
+    mine = [folding, kernel_arrays, ngram_kernels, ngram_table, text_kernels]
+    return [benchmark, evaluation_text, word_characters, *mine]
+
+
+_ARRAYS = ("owners", "owners_at", "totals", "least")
+_BITMAPS, _NUMBERS = ("known", "known_windows"), ("window", "stride")
+
+
+def _packed(table: NgramTable) -> bytes:
+    """A table as an .npz of its arrays."""
+    arrays = {name: getattr(table, name) for name in _ARRAYS} | table.ngrams._asdict()
+    for name in _BITMAPS:
+        arrays[name], arrays[f"{name}.shift"] = arrays[name]
+    coverage = json.dumps([asdict(of_set) for of_set in table.coverage]).encode()
+    content = io.BytesIO()
+    np.savez(content, coverage=np.frombuffer(coverage, np.uint8), **arrays)
+    return content.getvalue()
+
+
+def _unpacked(content: bytes) -> NgramTable:
+    """The table of which `_packed` made these bytes."""
+    arrays: dict[str, Any] = dict(np.load(io.BytesIO(content)))
+    for name in _BITMAPS:
+        arrays[name] = Bitmap(arrays[name], np.uint64(arrays[f"{name}.shift"]))
+    for name in _NUMBERS:
+        arrays[name] = int(arrays[name])
+    arrays["content"].setflags(write=False)  # as kernels are compiled for it
+    coverage = json.loads(arrays["coverage"].tobytes())
+    return NgramTable(
+        Ngrams(*(arrays[name] for name in Ngrams._fields)),
+        **{name: arrays[name] for name in _ARRAYS},
+        coverage=tuple(Coverage(**of_set) for of_set in coverage),
+    )
 
 
 _EMPTY: I64 = np.zeros(0, np.int64)

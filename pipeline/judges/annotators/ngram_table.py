@@ -64,6 +64,7 @@ class Coverage:
         return found
 
 
+@dataclass(frozen=True)
 class NgramTable:
     """All n-grams of all items, and whose they are. Items of all sets are counted through.
 
@@ -71,42 +72,61 @@ class NgramTable:
     owners: int64 [num_pairs], and owners_at: int64 [num_ngrams + 1]: the items
         owners[owners_at[row]:owners_at[row + 1]] have the n-gram of a row.
     totals, least: int64 [num_items], distinct n-grams, and how many of them contaminate.
-
-    Raises:
-        InputError: a set of which nothing can be indexed.
     """
 
-    def __init__(self, sets: Sequence[EvaluationSet], reader: WordReader) -> None:
-        from pipeline.judges.annotators.ngram_kernels import run_hashes
-
-        owners, texts = _texts(sets)
-        # words as items have them, one space between two, and a NUL behind each text
-        found = reader.read(Batch(texts)).buffer.tobytes().translate(FOLDS.tobytes()).split()
-        content = b" ".join([b"", *found, b""])
-        words = reader.words(np.frombuffer(bytearray(content), np.uint8))
-        lows, sizes, items = _occurrences(sets, owners, words)
-        self.num_items = sum(len(evaluation.items) for evaluation in sets)
-        lengths = np.zeros(self.num_items, np.int64)  # of each item's longest n-gram, in words
-        np.maximum.at(lengths, items, sizes)
-        known, numbered = _numbered(b" ".join(found).decode().split(" "))
-        telling = _telling(known, numbered, lows, sizes)
-        lows, sizes, items = lows[telling], sizes[telling], items[telling]
-        told = np.bincount(items, minlength=self.num_items)
-        hashes = run_hashes(words.sums, powers(int(reader.base), MAX_NGRAM), lows, sizes)
-        rows, numbers = _distinct(numbered, lows, sizes, hashes)
-        pairs = _own(sets, np.unique(numbers * self.num_items + items))
-        kept, number = np.unique(pairs // self.num_items, return_inverse=True)
-        rows = rows[kept]
-        self.owners: I64 = pairs % self.num_items
-        self.owners_at: I64 = np.searchsorted(number, np.arange(len(rows) + 1))
-        self.totals: I64 = np.bincount(self.owners, minlength=self.num_items)
-        self.coverage = _coverage(sets, lengths, told, pairs)
-        self.least: I64 = np.array(_least(sets, self.totals), np.int64)
-        self.ngrams = searched(words, int(reader.base), lows[rows], sizes[rows])
+    ngrams: Ngrams
+    owners: I64
+    owners_at: I64
+    totals: I64
+    least: I64
+    coverage: tuple[Coverage, ...]
 
     def __len__(self) -> int:
         """The number of distinct n-grams."""
         return len(self.ngrams.hashes)
+
+    @property
+    def num_items(self) -> int:
+        """Of all sets."""
+        return len(self.totals)
+
+
+def indexed(sets: Sequence[EvaluationSet], reader: WordReader) -> NgramTable:
+    """The n-grams of sets.
+
+    Raises:
+        InputError: a set of which nothing can be indexed.
+    """
+    from pipeline.judges.annotators.ngram_kernels import run_hashes
+
+    owners, texts = _texts(sets)
+    # words as items have them, one space between two, and a NUL behind each text
+    found = reader.read(Batch(texts)).buffer.tobytes().translate(FOLDS.tobytes()).split()
+    content = b" ".join([b"", *found, b""])
+    words = reader.words(np.frombuffer(bytearray(content), np.uint8))
+    lows, sizes, items = _occurrences(sets, owners, words)
+    num_items = sum(len(evaluation.items) for evaluation in sets)
+    lengths = np.zeros(num_items, np.int64)  # of each item's longest n-gram, in words
+    np.maximum.at(lengths, items, sizes)
+    known, numbered = _numbered(b" ".join(found).decode().split(" "))
+    telling = _telling(known, numbered, lows, sizes)
+    lows, sizes, items = lows[telling], sizes[telling], items[telling]
+    told = np.bincount(items, minlength=num_items)
+    hashes = run_hashes(words.sums, powers(int(reader.base), MAX_NGRAM), lows, sizes)
+    rows, numbers = _distinct(numbered, lows, sizes, hashes)
+    pairs = _own(sets, np.unique(numbers * num_items + items))
+    kept, number = np.unique(pairs // num_items, return_inverse=True)
+    rows = rows[kept]
+    totals: I64 = np.bincount(pairs % num_items, minlength=num_items)
+    coverage = _coverage(sets, lengths, told, pairs)
+    return NgramTable(
+        ngrams=searched(words, int(reader.base), lows[rows], sizes[rows]),
+        owners=pairs % num_items,
+        owners_at=np.searchsorted(number, np.arange(len(rows) + 1)),
+        totals=totals,
+        least=np.array(_least(sets, totals), np.int64),
+        coverage=coverage,
+    )
 
 
 def powers(base: int, most: int) -> U64:

@@ -206,6 +206,22 @@ def test_a_set_without_ngrams_is_refused():
         ContaminationIndex([evaluation("aa bb cc"), evaluation("aa bb", "", name="other")])
 
 
+def test_sets_are_indexed_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("ANNEALMIX_CACHE", str(tmp_path))
+    made = [evaluation("aa bb cc dd", "aa bb"), evaluation("ee ff gg", name="other")]
+    document = "zz aa bb cc dd ee ff gg"
+    first = ContaminationIndex(made)
+    monkeypatch.setattr(
+        "pipeline.judges.annotators.contamination.indexed", lambda *_: pytest.fail("once more")
+    )
+    second = ContaminationIndex(made)
+    assert second.coverage == first.coverage
+    assert second.matches(document) == first.matches(document) != []
+    for other in ([made[1], made[0]], made[1:], [evaluation("aa bb cc dd", "aa bc"), made[1]]):
+        with pytest.raises(pytest.fail.Exception, match="once more"):
+            ContaminationIndex(other)
+
+
 def test_nothing_to_annotate_is_annotated():
     index = ContaminationIndex([evaluation("aa bb cc")])
     assert [len(column) for column in index.annotate([])] == [0, 0, 0, 0]
