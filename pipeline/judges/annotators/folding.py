@@ -122,6 +122,9 @@ class FoldedRuns:
         return None if self._leads(run) else self._fold(f"x{run}x").encode()[1:-1]
 
 
+_APART = "一"  # an ideograph
+
+
 @cache
 def settled_kinds(fold: Callable[[str], str]) -> npt.NDArray[np.uint8]:
     """What folding makes of a character outside ASCII, whatever stands beside it: uint8 [0x2C00],
@@ -132,12 +135,14 @@ def settled_kinds(fold: Callable[[str], str]) -> npt.NDArray[np.uint8]:
     reference. Latin letters and general punctuation are most of what English text has.
     """
     kinds = np.full(0x2C00, OPEN, np.uint8)
-    for code in (*range(0x80, 0x300), *range(0x2000, 0x2C00)):
-        folded = fold(f"x{chr(code)}x")
-        # no second half of a composition is below U+0300
-        if folded == f"x{chr(code)}x" and code < 0x300:
+    codes = [*range(0x80, 0x300), *range(0x2000, 0x2C00)]
+    # all at once, parted by a letter that composes with nothing, and to which none of them folds
+    text = "".join(f"{_APART}{chr(code)}" for code in codes)
+    folded = fold(f"{text}{_APART}").split(_APART)[1:-1]
+    for code, alone in zip(codes, folded, strict=True):
+        if alone == chr(code) and code < 0x300:  # no second half of a composition is below U+0300
             kinds[code] = KEPT
-        elif folded == "x x":
+        elif alone == " ":
             kinds[code] = BLANK
     return kinds
 

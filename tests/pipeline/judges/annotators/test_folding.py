@@ -9,10 +9,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from mixtures.rules.evaluation_text import fold_characters
 from mixtures.rules.word_characters import fold_words
 from pipeline.judges.annotators.blocklist import term_words
 from pipeline.judges.annotators.folding import FOLDS, Batch, settled_kinds
-from pipeline.judges.annotators.kernel_arrays import BLANK, KEPT
+from pipeline.judges.annotators.kernel_arrays import BLANK, KEPT, OPEN
 from pipeline.judges.annotators.ngram_table import evaluation_words
 from tests.mixtures.rules.naive import fold_evaluation
 
@@ -70,6 +71,17 @@ def test_words_between_marks_at_random_are_those_of_the_reference():
         assert found == [
             word for text in texts for word in [*fold_evaluation(text).encode().split(), b"\0"]
         ]
+
+
+@pytest.mark.parametrize("fold", [fold_words, fold_characters])
+def test_kinds_are_what_each_character_folds_to(fold):
+    kinds = settled_kinds(fold)
+    for code in range(0x80, len(kinds)):
+        folded = fold(f"x{chr(code)}x")
+        settled = code >= 0x2000 or code < 0x300
+        kept = code < 0x300 and folded == f"x{chr(code)}x"
+        expected = KEPT if kept else BLANK if settled and folded == "x x" else OPEN
+        assert kinds[code] == expected, hex(code)
 
 
 @pytest.mark.parametrize("kind", [KEPT, BLANK])
