@@ -23,6 +23,7 @@ import time
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -38,6 +39,7 @@ _KINDS = {
     "0123456789": (1,) * 10,
 }
 _KIND_OF = {letter: kind for kind in _KINDS for letter in kind}
+_CUMULATIVE = {kind: list(accumulate(shares)) for kind, shares in _KINDS.items()}
 
 
 def shared_texts(data: Path) -> Iterator[str]:
@@ -64,10 +66,11 @@ def distinct_texts(base: list[str], num_bytes: int) -> Iterator[str]:
     counts: Counter[str] = Counter()
     for text in base:
         counts.update(_WORD.findall(text))
+    parted = [_around_rare(text, counts) for text in base]
     number, size = 0, 0
     while True:
-        for text in base:
-            made = text if number == 0 else _spelled_anew(text, number, counts)
+        for text, parts in zip(base, parted, strict=True):
+            made = text if number == 0 else _spelled_anew(parts, number)
             size += len(made.encode())
             yield made
             if size >= num_bytes:
@@ -88,20 +91,28 @@ def repeated_texts(base: list[str], num_bytes: int) -> Iterator[str]:
         number += 1
 
 
-def _spelled_anew(text: str, number: int, counts: Counter[str]) -> str:
-    def again(found: re.Match[str]) -> str:
-        word = found[0]
-        return word if counts[word] > RARE else _spelling(word, number)
+def _around_rare(text: str, counts: Counter[str]) -> list[str]:
+    """A text in parts, of which every second one is a rare word."""
+    parts, end = [], 0
+    for found in _WORD.finditer(text):
+        if counts[found[0]] <= RARE:
+            parts += [text[end : found.start()], found[0]]
+            end = found.end()
+    return [*parts, text[end:]]
 
+
+def _spelled_anew(parts: list[str], number: int) -> str:
+    again = parts.copy()
+    again[1::2] = [_spelling(word, number) for word in parts[1::2]]
     # a document of common words alone must be another one, too
-    return f"{_WORD.sub(again, text)}\n\nRound {number}."
+    return f"{''.join(again)}\n\nRound {number}."
 
 
 def _spelling(word: str, number: int) -> str:
     draw, letters = random.Random(f"{number} {word}"), []
     for letter in word:
         kind = _KIND_OF[letter.lower()]
-        drawn = draw.choices(kind, _KINDS[kind])[0]
+        drawn = draw.choices(kind, cum_weights=_CUMULATIVE[kind])[0]
         letters.append(drawn.upper() if letter.isupper() else drawn)
     return "".join(letters)
 
