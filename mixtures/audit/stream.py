@@ -24,6 +24,7 @@ from blake3 import blake3
 
 from mixtures.audit.report import Check, judge, unread
 from mixtures.mix.claims import Claims
+from mixtures.mix.files import read_at
 from mixtures.mix.tables import root_hash
 from mixtures.words import plural
 
@@ -149,15 +150,12 @@ def _count_chunk(
     return counted
 
 
-def _read(stream: Stream, handle: int, begin: int, end: int) -> bytes:
+def _read(stream: Stream, handle: int, begin: int, end: int) -> bytearray:
     at, stop = begin * stream.dtype.itemsize, end * stream.dtype.itemsize
-    pieces = []
-    while at < stop:
-        pieces.append(os.pread(handle, stop - at, at))
-        if not pieces[-1]:
-            raise OSError(f"{stream.path}: ends after {at:,} bytes while it is read")
-        at += len(pieces[-1])
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    content = bytearray(stop - at)
+    if (read := read_at(handle, at, memoryview(content))) < len(content):
+        raise OSError(f"{stream.path}: ends after {at + read:,} bytes while it is read")
+    return content
 
 
 def _count_block(stream: Stream, tokens: npt.NDArray[Any], begin: int) -> ChunkCount:

@@ -24,7 +24,7 @@ from pydantic import PlainSerializer
 from mixtures.errors import ManifestError
 from mixtures.mix import indexed
 from mixtures.mix.blocks import BLOCK_ROWS, REPEATED
-from mixtures.mix.files import INDEX, TOKENS, part_path
+from mixtures.mix.files import INDEX, TOKENS, part_path, write_at
 from mixtures.mix.tables import TABLES, Columns, to_arrow
 from pipeline.executors.stage import Plan, Stage, Unit
 from pipeline.store.owned import open_own, opened_folder, remove_inside, require_own
@@ -117,12 +117,6 @@ def file_inside(path: Path) -> Iterator[int]:
         yield handle
     finally:
         os.close(handle)
-
-
-def write_at(handle: int, offset: int, content: memoryview) -> None:
-    while content:
-        written = os.pwrite(handle, content, offset)
-        content, offset = content[written:], offset + written
 
 
 def has_bytes(path: Path, stretches: Iterable[tuple[int, int, str]]) -> bool:

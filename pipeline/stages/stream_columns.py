@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mixtures.errors import ManifestError
+from mixtures.mix.files import read_at
 from mixtures.mix.tables import Columns, Texts
 from mixtures.stream.order import Int64s, Placed
 from mixtures.stream.selection import Selection
 from pipeline.stages.eligible import Strand
 from pipeline.store.columns import prefix, read_column
 from pipeline.store.records import DONE, read_json
+
+READ_BYTES = 1 << 20
+"""That are read of a token file at once, and copied while the processor's cache holds them."""
+GAP_BYTES = 1 << 16
+"""Of what no run has: to read more of it takes longer than to read twice."""
 
 
 class StreamColumns:
@@ -155,12 +163,33 @@ def copy_runs(
         return
     size, into = tokens.itemsize, tokens.data.cast("B")
     for group in np.split(by_file, np.flatnonzero(np.diff(files[by_file])) + 1):
-        mapped = np.memmap(paths[int(files[group[0]])], np.uint8, "r").data
-        # memoryviews, since slices of arrays cost more than most documents
-        for at, low, high in zip(
-            (origin[group] * size).tolist(),
-            (begin[group] * size).tolist(),
-            (end[group] * size).tolist(),
-            strict=True,
-        ):
-            into[low:high] = mapped[at : at + high - low]
+        path, low, high = paths[int(files[group[0]])], begin[group] * size, end[group] * size
+        first = origin[group] * size
+        last = first + high - low
+        with path.open("rb") as file:
+            for run in _read_together(first, last):
+                start = int(first[run.start])
+                held = memoryview(bytearray(int(last[run.stop - 1]) - start))
+                if read_at(file.fileno(), start, held) < len(held):
+                    raise ManifestError(f"{path}: ends before byte {start + len(held):,}")
+                # views, since slices of arrays cost more than most documents
+                for at, begun, ended in zip(
+                    (first[run] - start).tolist(),
+                    low[run].tolist(),
+                    high[run].tolist(),
+                    strict=True,
+                ):
+                    into[begun:ended] = held[at : at + ended - begun]
+
+
+def _read_together(first: Int64s, last: Int64s) -> Iterator[slice]:
+    """Runs that lie together in a file, in their order, and are READ_BYTES at most unless it is
+    one. first, last: int64 [num_runs], where they begin and end there, in bytes.
+    """
+    apart = np.flatnonzero((first[1:] < last[:-1]) | (first[1:] - last[:-1] > GAP_BYTES)) + 1
+    for at, behind in pairwise([0, *apart.tolist(), len(first)]):
+        while at < behind:
+            full = int(np.searchsorted(last[at:behind], first[at] + READ_BYTES, "right"))
+            stop = at + max(full, 1)
+            yield slice(at, stop)
+            at = stop
