@@ -28,7 +28,6 @@ import json
 import os
 import platform
 import re
-import resource
 import shutil
 import statistics
 import subprocess
@@ -117,8 +116,7 @@ def make_corpus(texts: Iterable[str], folder: Path) -> float:
 
 
 def run(command: list[str]) -> tuple[float, float, str]:
-    """CPU seconds of a command and its children, MB of the largest process so far, and stdout."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    """CPU seconds of a command and its children, MB of the largest of them, and stdout."""
     environment = {
         **os.environ,
         "TOKENIZERS_PARALLELISM": "false",
@@ -126,12 +124,23 @@ def run(command: list[str]) -> tuple[float, float, str]:
         "HF_HUB_OFFLINE": "1",
         "PYTHONPATH": str(DOCS.parents[1]),
     }
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)}\nexit {done.returncode}\n{done.stderr[-4000:]}")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return seconds, after.ru_maxrss / 1000, done.stdout
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        started = subprocess.Popen(command, env=environment, stdout=out, stderr=err)
+        _, status, used = os.wait4(started.pid, 0)
+        started.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        err.seek(0)
+        if started.returncode:
+            sys.exit(f"{' '.join(command)}\nexit {started.returncode}\n{err.read()[-4000:]}")
+        return used.ru_utime + used.ru_stime, used.ru_maxrss / 1000, out.read()
+
+
+def build_command(folder: Path, mix: str, tokenizer: Path, workers: int = 1) -> list[str]:
+    """The command that builds a mix of a folder with its recipe, data and store."""
+    words = [sys.executable, "-m", "annealmix", "build", str(folder / f"{mix}.yaml")]
+    words += ["--data", str(folder / "data"), "--workers", str(workers)]
+    words += ["--store", str(folder / "store"), "--tokenizer", str(tokenizer)]
+    return [*words, "--out", str(folder / mix)]
 
 
 class Corpus:
@@ -169,10 +178,7 @@ class Corpus:
 
     def build(self, mix: str, workers: int = 1) -> list[str]:
         """The command that builds a mix."""
-        words = [sys.executable, "-m", "annealmix", "build", str(self.folder / f"{mix}.yaml")]
-        words += ["--data", str(self.folder / "data"), "--workers", str(workers)]
-        words += ["--store", str(self.folder / "store"), "--tokenizer", str(self.tokenizer)]
-        return [*words, "--out", str(self.folder / mix)]
+        return build_command(self.folder, mix, self.tokenizer, workers)
 
     def _note(self, name: str, seconds: float) -> None:
         self.seconds.setdefault(name, []).append(round(seconds, 2))
