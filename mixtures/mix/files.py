@@ -18,6 +18,8 @@ from pathlib import Path
 TOKENS, INDEX = "tokens.bin", "tokens.idx"
 _DONTCACHE = 0x80 if sys.platform == "linux" else 0
 """Of linux/fs.h; `os` does not name it yet."""
+_PASSING_BYTES = 1 << 16
+"""Less shares pages with what is read or written next, which would wait for the disk."""
 
 
 def part_path(folder: Path, table: str, number: int) -> Path:
@@ -44,7 +46,7 @@ def write_at(handle: int, offset: int, content: memoryview) -> None:
 
 def _passing(call: Callable[..., int], handle: int, content: memoryview, offset: int) -> int:
     """Bytes that `call`, os.preadv or os.pwritev, moved."""
-    if _DONTCACHE:
+    if _DONTCACHE and len(content) >= _PASSING_BYTES:
         try:
             return call(handle, [content], offset, _DONTCACHE)
         except NotImplementedError:  # Python was built where there are no flags

@@ -23,7 +23,7 @@ from blake3 import blake3
 from numpy.lib.format import open_memmap
 
 from mixtures.errors import AnnealmixError, ManifestError
-from mixtures.mix.files import TOKENS, part_path
+from mixtures.mix.files import TOKENS, part_path, read_at, write_at
 from mixtures.mix.tables import TABLES, Columns, part_hash
 from mixtures.stream.arms.donors import EXACT, KINDS
 from pipeline.stages.mix_folder import (
@@ -33,7 +33,6 @@ from pipeline.stages.mix_folder import (
     WrittenSlice,
     file_inside,
     folder_inside,
-    write_at,
     write_table,
 )
 from pipeline.stages.stream_columns import copy_runs
@@ -187,8 +186,8 @@ class _Arm:
             _copy(source, target, offset, len(content))
         number = low // self._layout.chunk_tokens
         hashed = self._plan.chunks[number]
-        whole = _read(source if target is None else target, offset, content)
-        if not whole or blake3(content).hexdigest() != hashed:
+        read = read_at(source if target is None else target, offset, content)
+        if read < len(content) or blake3(content).hexdigest() != hashed:
             raise damaged(self._plan.base, self._plan.base / TOKENS)
         if target is None:
             return hashed
@@ -315,10 +314,3 @@ def _copy(source: int, target: int, offset: int, count: int) -> None:
         while content := os.pread(source, min(end - offset, _BLOCK_BYTES), offset):
             write_at(target, offset, memoryview(content))
             offset += len(content)
-
-
-def _read(handle: int, offset: int, into: memoryview) -> bool:
-    """Read a stretch of a file. Returns whether it is there whole."""
-    while into and (done := os.preadv(handle, [into], offset)):
-        into, offset = into[done:], offset + done
-    return not into

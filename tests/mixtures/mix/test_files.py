@@ -13,7 +13,7 @@ import pytest
 from mixtures.mix import files
 from mixtures.mix.files import read_at, write_at
 
-CONTENT = bytes(range(256)) * 40
+CONTENT = bytes(range(256)) * 400
 
 
 def moved(path: Path) -> tuple[bytes, bytes]:
@@ -67,6 +67,15 @@ def test_what_moves_in_parts_arrives_whole(tmp_path, monkeypatch):
     for name in ("preadv", "pwritev"):
         monkeypatch.setattr(os, name, in_parts(getattr(os, name)))
     assert moved(tmp_path / "file") == (CONTENT, bytes(3) + CONTENT)
+
+
+def test_what_shares_pages_with_its_neighbours_may_stay_in_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_DONTCACHE", 0x80)
+    monkeypatch.setattr(os, "pwritev", refusing(OSError(errno.ENOSPC, "full"), os.pwritev))
+    path = tmp_path / "file"
+    with path.open("wb") as file:
+        write_at(file.fileno(), 0, memoryview(b"little"))
+    assert path.read_bytes() == b"little"
 
 
 def test_a_file_that_ends_says_how_much_it_gave(tmp_path):
