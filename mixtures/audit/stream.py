@@ -24,9 +24,9 @@ from blake3 import blake3
 
 from mixtures.audit.report import Check, judge, unread
 from mixtures.mix.claims import Claims
-from mixtures.mix.files import read_at
 from mixtures.mix.tables import root_hash
 from mixtures.words import plural
+from mixtures.yaml.disk import read_at
 
 BLOCK_BYTES = 1 << 20  # that a processor's own cache holds
 CHUNK_BYTES = 64 << 20

@@ -1,5 +1,11 @@
 """Files that recipes and definitions are read from, shipped ones and the user's, and how messages
-name them; the door for every file that a user names; and what installed packages bring.
+name them; the door for every file that a user names; bytes of files that are larger than the
+memory; and what installed packages bring.
+
+Tokens pass through once, and what the system kept of them in its cache would cost more than to
+read or write it, and drive out what others need. So it is asked to keep none (RWF_DONTCACHE, from
+Linux 6.14 on; what is in the cache already is used, and stays), and where it cannot, it reads and
+writes as ever.
 
 Of `mixtures` this module alone touches the disk, and the rooms `mix` and `audit`, which read a
 finished mix.
@@ -10,6 +16,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
+from collections.abc import Callable
 from contextlib import suppress
 from glob import escape
 from hashlib import sha256
@@ -25,6 +33,10 @@ from mixtures.yaml.events import MAX_BYTES, TOO_LARGE
 SHIPPED = Path(recipes.__file__).parent
 """The folder of the recipes, filters, sources and tokenizers that annealmix brings."""
 EntryPoint = metadata.EntryPoint
+_DONTCACHE = 0x80 if sys.platform == "linux" else 0
+"""Of linux/fs.h; `os` does not name it yet."""
+_PASSING_BYTES = 1 << 16
+"""Less shares pages with what is read or written next, which would wait for the disk."""
 _KINDS = {
     stat.S_IFREG: "a regular file",
     stat.S_IFDIR: "a folder",
@@ -147,6 +159,36 @@ def read_bytes(path: Path) -> bytes:
     """
     with open_file(path) as file:
         return file.read()
+
+
+def read_at(handle: int, offset: int, into: memoryview) -> int:
+    """Fill `into` with what a file holds from `offset` on. Returns the bytes that were read: fewer
+    only where the file ends.
+    """
+    read = 0
+    while read < len(into) and (done := _passing(os.preadv, handle, into[read:], offset + read)):
+        read += done
+    return read
+
+
+def write_at(handle: int, offset: int, content: memoryview) -> None:
+    """Write all of `content` at its place."""
+    while content:
+        written = _passing(os.pwritev, handle, content, offset)
+        content, offset = content[written:], offset + written
+
+
+def _passing(call: Callable[..., int], handle: int, content: memoryview, offset: int) -> int:
+    """Bytes that `call`, os.preadv or os.pwritev, moved."""
+    if _DONTCACHE and len(content) >= _PASSING_BYTES:
+        try:
+            return call(handle, [content], offset, _DONTCACHE)
+        except NotImplementedError:  # Python was built where there are no flags
+            pass
+        except OSError as error:
+            if error.errno != errno.EOPNOTSUPP:
+                raise
+    return call(handle, [content], offset)
 
 
 def read_text(path: Path, where: str) -> str:

@@ -23,9 +23,10 @@ from blake3 import blake3
 from numpy.lib.format import open_memmap
 
 from mixtures.errors import AnnealmixError, ManifestError
-from mixtures.mix.files import TOKENS, part_path, read_at, write_at
+from mixtures.mix.files import TOKENS, part_path
 from mixtures.mix.tables import TABLES, Columns, part_hash
 from mixtures.stream.arms.donors import EXACT, KINDS
+from mixtures.yaml.disk import read_at, write_at
 from pipeline.stages.mix_folder import (
     SlicesPlan,
     SlicesStage,

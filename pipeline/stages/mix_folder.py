@@ -24,8 +24,9 @@ from pydantic import PlainSerializer
 from mixtures.errors import ManifestError
 from mixtures.mix import indexed
 from mixtures.mix.blocks import BLOCK_ROWS, REPEATED
-from mixtures.mix.files import INDEX, TOKENS, part_path, write_at
+from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.tables import TABLES, Columns, to_arrow
+from mixtures.yaml.disk import write_at
 from pipeline.executors.stage import Plan, Stage, Unit
 from pipeline.store.owned import open_own, opened_folder, remove_inside, require_own
 from pipeline.store.records import (

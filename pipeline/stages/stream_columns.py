@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import ManifestError
-from mixtures.mix.files import read_at
 from mixtures.mix.tables import Columns, Texts
 from mixtures.stream.order import Int64s, Placed
 from mixtures.stream.selection import Selection
+from mixtures.yaml.disk import read_at
 from pipeline.stages.eligible import Strand
 from pipeline.store.columns import prefix, read_column
 from pipeline.store.records import DONE, read_json

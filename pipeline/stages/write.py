@@ -22,10 +22,11 @@ from pydantic import PlainSerializer, PlainValidator
 
 from mixtures.errors import AnnealmixError
 from mixtures.mix import indexed
-from mixtures.mix.files import INDEX, TOKENS, part_path, read_at, write_at
+from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.tables import TABLES, part_hash
 from mixtures.stream.order import Int64s, Placed, SourceOrder, deviation, place
 from mixtures.stream.selection import Cut, Run, Selection
+from mixtures.yaml.disk import read_at, write_at
 from pipeline.stages.eligible import Strand, read_eligible
 from pipeline.stages.gathering import ledger_segments, token_files
 from pipeline.stages.mix_folder import (

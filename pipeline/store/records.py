@@ -24,8 +24,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from typing_extensions import Self
 
 from mixtures.errors import InputError, ManifestError
-from mixtures.mix.files import read_at
-from mixtures.yaml.disk import open_file, read_bytes
+from mixtures.yaml.disk import open_file, read_at, read_bytes
 from pipeline.places.files import patient
 from pipeline.store.owned import PRIVATE_FILE, PRIVATE_FOLDER, open_own
 

@@ -1,4 +1,4 @@
-"""Bytes of a mix's files, where a system moves few of them at a time or keeps all in its cache."""
+"""Bytes of large files, where a system moves few of them at a time or keeps all in its cache."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from mixtures.mix import files
-from mixtures.mix.files import read_at, write_at
+from mixtures.yaml import disk
+from mixtures.yaml.disk import read_at, write_at
 
 CONTENT = bytes(range(256)) * 400
 
@@ -45,14 +45,14 @@ def refusing(error: Exception, real: Callable[..., int]) -> Callable[..., int]:
 def test_a_system_that_cannot_leave_its_cache_alone_moves_the_same_bytes(
     tmp_path, monkeypatch, error
 ):
-    monkeypatch.setattr(files, "_DONTCACHE", 0x80)
+    monkeypatch.setattr(disk, "_DONTCACHE", 0x80)
     for name in ("preadv", "pwritev"):
         monkeypatch.setattr(os, name, refusing(error, getattr(os, name)))
     assert moved(tmp_path / "file") == (CONTENT, bytes(3) + CONTENT)
 
 
 def test_other_refusals_are_errors(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "_DONTCACHE", 0x80)
+    monkeypatch.setattr(disk, "_DONTCACHE", 0x80)
     monkeypatch.setattr(os, "pwritev", refusing(OSError(errno.ENOSPC, "full"), os.pwritev))
     with pytest.raises(OSError, match="full"):
         moved(tmp_path / "file")
@@ -70,7 +70,7 @@ def test_what_moves_in_parts_arrives_whole(tmp_path, monkeypatch):
 
 
 def test_what_shares_pages_with_its_neighbours_may_stay_in_the_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "_DONTCACHE", 0x80)
+    monkeypatch.setattr(disk, "_DONTCACHE", 0x80)
     monkeypatch.setattr(os, "pwritev", refusing(OSError(errno.ENOSPC, "full"), os.pwritev))
     path = tmp_path / "file"
     with path.open("wb") as file:
