@@ -9,6 +9,11 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {plurals}"
 
 
+def first_line(error: BaseException, silent: str = "no reason given") -> str:
+    """The first line of what an error says; `silent` where it says nothing."""
+    return (str(error).strip().splitlines() or [silent])[0]
+
+
 def strand_label(source: str, copy: int) -> str:
     """Names a strand: a source, or the copies of some of its documents."""
     return f"{source} (copies)" if copy else source

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from mixtures.errors import ManifestError
 from mixtures.mix.files import part_path
 from mixtures.mix.tables import TABLES, Columns, Texts, from_arrow
+from mixtures.words import first_line
 
 BLOCK_ROWS = 1 << 16
 """Documents of a block: a row group, as the tables are written, of which one document is found in
@@ -145,9 +146,7 @@ def _too_short(path: Path, num_rows: int) -> ManifestError:
 
 def _damaged(path: Path, error: Exception) -> ManifestError:
     """The error of a part that cannot be read."""
-    return ManifestError(
-        f"{path}: cannot be read ({(str(error).splitlines() or [''])[0]}); build the mix again"
-    )
+    return ManifestError(f"{path}: cannot be read ({first_line(error, '')}); build the mix again")
 
 
 def num_rows(path: Path, schema: pa.Schema) -> int:

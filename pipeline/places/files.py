@@ -30,6 +30,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from mixtures.errors import AnnealmixError, InputError, RecipeError
+from mixtures.words import first_line
 from pipeline.places.places import RemoteFolder
 from pipeline.report import say
 
@@ -214,8 +215,7 @@ def _status(error: BaseException, response: Any) -> int | None:
 
 def error_line(error: BaseException) -> str:
     """An exception in one line that holds no secret."""
-    text = (str(error).strip().splitlines() or [""])[0]
-    text = re.sub(r"\?[^\s'\">]*", "?...", text)
+    text = re.sub(r"\?[^\s'\">]*", "?...", first_line(error, ""))
     for name, value in os.environ.items():
         if len(value) >= 6 and _SECRET_NAMES.search(name):
             text = text.replace(value, "...").replace(quote(value, safe=""), "...")

@@ -11,6 +11,7 @@ from mixtures.errors import InputError, ManifestError
 from mixtures.recipe.load import FetchedTokenizer, FetchTokenizer
 from mixtures.recipe.tokenizer.definition import TokenizerDefinition
 from mixtures.recipe.tokenizer.request import TokenizerRequest
+from mixtures.words import first_line
 from mixtures.yaml.disk import read_bytes
 from pipeline.places.files import retried
 from pipeline.places.places import default_cache
@@ -197,8 +198,3 @@ def require_digest(path: Path, digest: str, definition: TokenizerDefinition) -> 
             f" says {definition.digest}; it is another tokenizer: remove it, or give the right file"
             " with --tokenizer FILE"
         )
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, short."""
-    return (str(error).strip() or "no reason given").splitlines()[0]

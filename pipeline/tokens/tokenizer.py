@@ -37,9 +37,10 @@ import numpy.typing as npt
 
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.recipe.tokenizer.definition import EngineName, TokenizerDefinition
+from mixtures.words import first_line
 from mixtures.yaml.fields import describe
 from pipeline.tokens.engines import ENGINES, EXPECTED_MB, Engine, Ids, NumTokens, open_engine
-from pipeline.tokens.find import content_of, first_line, require_digest
+from pipeline.tokens.find import content_of, require_digest
 from pipeline.tokens.known import known_contents
 from pipeline.tokens.probes import probes
 

@@ -22,7 +22,7 @@ from mixtures.errors import AuditFailed
 from mixtures.mix.claims import Claims
 from mixtures.mix.files import part_path
 from mixtures.mix.tables import DOCUMENTS, PROVENANCE, Columns, from_arrow, part_hash, root_hash
-from mixtures.words import plural
+from mixtures.words import first_line, plural
 
 SCHEMAS = {"documents": DOCUMENTS, "provenance": PROVENANCE}
 MAX_TEXT_BYTES = 4096  # of a source's name or a path
@@ -86,7 +86,7 @@ def _refuse_long(column: pa.ChunkedArray) -> None:
 
 def reading_fault(path: Path, error: Exception) -> str:
     """Why a part could not be read, in a line. error: one of UNREADABLE."""
-    return f"{path}: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+    return f"{path}: {type(error).__name__}: {first_line(error, '')}"
 
 
 def proven_part(

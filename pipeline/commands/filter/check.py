@@ -25,6 +25,7 @@ import numpy.typing as npt
 from mixtures.errors import AuditFailed, InputError
 from mixtures.keys import DigestSet, digest_columns, text_digest
 from mixtures.rules.levels import Level
+from mixtures.words import first_line
 from mixtures.yaml.disk import read_bytes
 from pipeline import report
 from pipeline.commands.filter.inputs import Dataset, find_dataset
@@ -199,7 +200,7 @@ def token_counter(file: Path) -> CountTokens:
     try:
         engine = open_engine("tokenizers", read_bytes(file))
     except Exception as error:  # the library raises plain Exception
-        first = (str(error).strip().splitlines() or ["no reason given"])[0]
+        first = first_line(error)
         raise InputError(
             f"{file}: is no tokenizer.json that can be read ({first}); give the published file with"
             " --tokenizer"

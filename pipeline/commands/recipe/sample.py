@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mixtures.errors import InputError
+from mixtures.words import first_line
 from mixtures.yaml.disk import open_file
 from pipeline.inputs.file import InputFile, Layout, layout_of
 from pipeline.inputs.readers.agreement import check_agreement
@@ -87,8 +88,8 @@ def _arrow_sample(file: InputFile, layout: str) -> Sample:
         with _opened(file) as handle:
             return _parquet_rows(handle) if layout == "parquet" else _stream_rows(handle, file.size)
     except (pa.ArrowException, OSError, ValueError, EOFError) as error:
-        first = (str(error).strip().splitlines() or [""])[0]
-        raise InputError(f"{file.url}: cannot be read ({first}); fetch it again") from None
+        why = first_line(error, "")
+        raise InputError(f"{file.url}: cannot be read ({why}); fetch it again") from None
 
 
 def _opened(file: InputFile) -> Any:

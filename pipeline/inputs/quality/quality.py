@@ -24,6 +24,7 @@ from typing import Any, TypedDict
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from mixtures.recipe.quality.arguments import UrlQuality
 from mixtures.recipe.quality.steps import Quality, canonical_quality, read_quality
+from mixtures.words import first_line
 from pipeline.inputs.adapters.rows import BadRecord
 from pipeline.inputs.quality.rule import Dropped, StepRule
 from pipeline.inputs.quality.steps import open_rule
@@ -177,7 +178,7 @@ def open_steps(steps: Quality) -> QualitySteps:
             rules.append(open_rule(step))
             _require_pure(rules[-1], dict.fromkeys(_columns(steps), GOLDEN_URL))
         except ImportError as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = first_line(error, type(error).__name__)
             raise RecipeError(
                 f"quality step {label} lacks a package ({reason}): pip install 'annealmix[quality]'"
             ) from None

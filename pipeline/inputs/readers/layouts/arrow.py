@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 from mixtures.errors import InputError
+from mixtures.words import first_line
 from pipeline.inputs.adapters.rows import NeededColumn
 from pipeline.inputs.readers.layouts.columns import batch_rows, bytes_type, check_columns
 from pipeline.inputs.readers.raw import RawFile
@@ -35,7 +36,7 @@ def arrow_rows(raw: RawFile, columns: Sequence[NeededColumn], limits: ReadLimits
         names = list(dict.fromkeys(column.path[0] for column in columns))
         yield from batch_rows(raw, (_checked(batch.select(names)) for batch in batches), limits)
     except (pa.ArrowException, OSError, EOFError, ValueError, KeyError, MemoryError) as error:
-        first = (str(error).strip().splitlines() or [""])[0]
+        first = first_line(error, "")
         raise InputError(
             f"{raw.file.url}: the Arrow file is truncated or damaged ({first}); fetch it again"
         ) from None

@@ -15,6 +15,7 @@ from typing import Any
 
 from mixtures.errors import AnnealmixError, InputError
 from mixtures.recipe.source_definition import DatasetsSplit, SourceDefinition
+from mixtures.words import first_line
 from pipeline.inputs.adapters.rows import NeededColumn
 from pipeline.inputs.file import InputFile
 from pipeline.inputs.listing import content_unchanged
@@ -113,7 +114,7 @@ def _library_errors(file: InputFile) -> Iterator[None]:
     except AnnealmixError:
         raise
     except Exception as error:
-        first = (str(error).strip().splitlines() or [""])[0]
+        first = first_line(error, "")
         raise InputError(
             f"{file.url}: the datasets library cannot read {file.path} ({type(error).__name__}:"
             f" {first}); check name, split, network and access token, or give local files with"

@@ -22,6 +22,7 @@ from itertools import groupby
 from typing import IO, Any
 
 from mixtures.errors import InputError
+from mixtures.words import first_line
 from pipeline.inputs.adapters.rows import NeededColumn
 from pipeline.inputs.readers.compression import unpacks_too_far
 from pipeline.inputs.readers.layouts.columns import BATCH_BYTES, batch_rows, check_columns
@@ -69,7 +70,7 @@ def _unreadable(raw: RawFile, error: BaseException) -> InputError:
     """What pyarrow cannot read is damaged, encrypted or of a kind that it does not know."""
     import pyarrow as pa
 
-    first = (str(error).strip().splitlines() or [""])[0]
+    first = first_line(error, "")
     where = f"{raw.file.url}: the parquet file"
     if "crypt" in first:
         return InputError(
