@@ -29,18 +29,6 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class MixTotals:
-    """What the manifest of a mix says of the whole."""
-
-    path: str
-    name: str
-    identity: str
-    mix_id: str
-    documents_and_repeats: int
-    tokens: int
-
-
-@dataclass(frozen=True)
 class ScoresOfBoth:
     """Scores that a filter of a mix gave to documents that one mix alone has."""
 
@@ -59,10 +47,8 @@ class ScoresOfBoth:
 class MixDiff:
     """Two mixes compared."""
 
-    mixes: tuple[MixTotals, MixTotals]
-    """A and B."""
-    identical: bool
-    """Whether they are the same tokens, documents and order."""
+    paths: tuple[Path, Path]
+    """Of A and B."""
     claims: tuple[Claims, Claims]
     settings: list[Setting]
     figures: DiffFigures
@@ -71,10 +57,26 @@ class MixDiff:
     scores: list[ScoresOfBoth]
     """Of each filter with a classifier; none without a store."""
 
+    @property
+    def identical(self) -> bool:
+        """Whether they are the same tokens, documents and order."""
+        return self.claims[0].identity == self.claims[1].identity
+
     def as_json(self) -> dict[str, object]:
         """For `--json`."""
+        mixes = {
+            side: {
+                "path": str(path),
+                "name": mix.name,
+                "identity": mix.identity,
+                "mix_id": mix.mix_id,
+                "documents_and_repeats": mix.total_documents,
+                "tokens": mix.total_tokens,
+            }
+            for side, path, mix in zip(SIDES, self.paths, self.claims, strict=True)
+        }
         return {
-            **{side: asdict(mix) for side, mix in zip(SIDES, self.mixes, strict=True)},
+            **mixes,
             "identical": self.identical,
             "settings": [asdict(setting) for setting in self.settings],
             **self.figures.as_json(),
@@ -104,26 +106,13 @@ def diff(one: Path, two: Path, store: Path | None = None, listing: Path | None =
             raise RecipeError(f"diff: {why_not}")
         comparing, (a, b) = _Comparing(*mixes, store, documents), (mix.claims for mix in mixes)
         return MixDiff(
-            mixes=(_totals(mixes[0]), _totals(mixes[1])),
-            identical=a.identity == b.identity,
+            paths=(one, two),
             claims=(a, b),
             settings=differing_settings(a, b),
             figures=comparing.run(),
             stored=store is not None,
             scores=comparing.scores(),
         )
-
-
-def _totals(mix: MixDocuments) -> MixTotals:
-    claims = mix.claims
-    return MixTotals(
-        path=str(mix.folder),
-        name=claims.name,
-        identity=claims.identity,
-        mix_id=claims.mix_id,
-        documents_and_repeats=claims.total_documents,
-        tokens=claims.total_tokens,
-    )
 
 
 class _Comparing:

@@ -54,14 +54,14 @@ def write_page(diff: MixDiff, file: Path) -> None:
 def page(diff: MixDiff) -> str:
     """The page as text; as `write_page`."""
     require_packages()
-    a, b = diff.mixes
+    a, b = diff.claims
     shared = sum(figures.documents for figures in diff.figures.shared.values())
     return render(
         TEMPLATE,
         {
             "a": a,
             "b": b,
-            "names": [printable(mix.name) for mix in diff.mixes],
+            "names": [printable(mix.name) for mix in diff.claims],
             "shared_documents": shared,
             "only": {side: _sums(diff.figures, side) for side in SIDES},
             "whole": whole(diff),
@@ -99,12 +99,12 @@ def whole(diff: MixDiff) -> list[Bar]:
     """Tokens of each mix: of documents that both have, and of those that it alone has. The larger
     reaches the end.
     """
-    most, bars = max(mix.tokens for mix in diff.mixes), []
-    for side, mix, colour in zip(SIDES, diff.mixes, ("filter", "kept"), strict=True):
+    most, bars = max(mix.total_tokens for mix in diff.claims), []
+    for side, mix, colour in zip(SIDES, diff.claims, ("filter", "kept"), strict=True):
         _, only = _sums(diff.figures, side)
-        both = percent(mix.tokens - only, most)
+        both = percent(mix.total_tokens - only, most)
         parts = [visible_part(0, both, "quota"), visible_part(both, percent(only, most), colour)]
-        bars.append(Bar(f"{side.upper()}: {mix.name}", f"{mix.tokens:,}", parts))
+        bars.append(Bar(f"{side.upper()}: {mix.name}", f"{mix.total_tokens:,}", parts))
     return bars
 
 

@@ -14,10 +14,10 @@ MAX_TEXT = 60  # characters of a setting that are shown
 
 def show(diff: MixDiff) -> None:
     """Print a comparison."""
-    for side, mix in zip(SIDES, diff.mixes, strict=True):
+    for side, path, mix in zip(SIDES, diff.paths, diff.claims, strict=True):
         tell(
-            f"{side.upper()}: {mix.name}, {mix.path}: {mix.documents_and_repeats:,} documents"
-            f" (repeats counted), {mix.tokens:,} tokens, identity {short_hash(mix.identity)},"
+            f"{side.upper()}: {mix.name}, {path}: {mix.total_documents:,} documents"
+            f" (repeats counted), {mix.total_tokens:,} tokens, identity {short_hash(mix.identity)},"
             f" mix id {short_hash(mix.mix_id)}"
         )
     if diff.settings:
@@ -128,7 +128,7 @@ def notes(diff: MixDiff) -> list[str]:
     _, claim = figures.claim
     if diff.identical:
         claim = "identical: the same tokens, documents and order"
-        if len({mix.mix_id for mix in diff.mixes}) > 1:
+        if len({mix.mix_id for mix in diff.claims}) > 1:
             claim += "; but they were asked otherwise, and are two mixes by their mix ids"
     lines.append(claim)
     return lines
