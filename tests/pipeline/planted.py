@@ -24,7 +24,7 @@ from typing import Any
 
 from mixtures.keys import order_key
 from mixtures.rules.filter_definition import read_filter
-from pipeline.commands.filter.train import GoldenTexts, ListChoice, TrainRequest, make_bundle
+from pipeline.commands.filter.train import TrainRequest, make_bundle
 from pipeline.judges.classifiers import open_classifier
 from pipeline.judges.classifiers.training import Goal
 from tests.pipeline.corpus import WORDS, tokenizer
@@ -124,8 +124,8 @@ def _train(folder: Path, name: str, terms: Sequence[str], harmful: Sequence[str]
     request = TrainRequest(
         labelled=[labelled],
         out=folder / name,
-        blocklist=ListChoice(blocklist),
-        golden=GoldenTexts(flagged=(flagged,)),
+        blocklist=blocklist,
+        golden_flagged=(flagged,),
         levels={
             "extra-weak": Goal("threshold", Decimal("0.5")),
             "weak": Goal("threshold", Decimal("0.0105")),

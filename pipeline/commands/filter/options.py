@@ -241,25 +241,22 @@ def _levels(words: Sequence[str] | None) -> dict[ScoredLevel, Goal]:
 
 def _train(options: argparse.Namespace) -> int:
     from pipeline import report
-    from pipeline.commands.filter.train import (
-        GoldenTexts,
-        ListChoice,
-        TrainRequest,
-        make_bundle,
-        show,
-    )
+    from pipeline.commands.filter.train import TrainRequest, make_bundle, show
     from pipeline.judges.classifiers.labelled import LabelColumns
 
     request = TrainRequest(
         labelled=options.labelled,
         out=options.out,
-        blocklist=ListChoice(options.blocklist, options.mode, options.threshold),
+        blocklist=options.blocklist,
+        mode=options.mode,
+        threshold=options.threshold,
         name=options.name,
         columns=LabelColumns(options.text_column, options.label_column, options.positive),
         holdout=options.holdout,
         goal=_goal(options),
         levels=_levels(options.levels),
-        golden=GoldenTexts(tuple(options.golden_flagged), tuple(options.golden_passed)),
+        golden_flagged=tuple(options.golden_flagged),
+        golden_passed=tuple(options.golden_passed),
     )
     bundle = make_bundle(request)
     if options.json:

@@ -56,23 +56,6 @@ HARMLESS = "The weather was fine."
 _CANDIDATES = 2048  # groups of neighbouring terms that are tried as golden text
 
 
-@dataclass(frozen=True)
-class ListChoice:
-    """The blocklist that decides what the classifier sees. file: copied into the bundle."""
-
-    file: Path
-    mode: Mode = "words"
-    threshold: int = 2
-
-
-@dataclass(frozen=True)
-class GoldenTexts:
-    """The user's own golden texts; where a side is empty, one is made."""
-
-    flagged: tuple[str, ...] = ()
-    passed: tuple[str, ...] = ()
-
-
 @dataclass(frozen=True, kw_only=True)
 class TrainRequest:
     """What a filter is made of."""
@@ -81,7 +64,11 @@ class TrainRequest:
     """Files of labelled documents."""
     out: Path
     """Folder of the filter."""
-    blocklist: ListChoice
+    blocklist: Path
+    """That decides what the classifier sees; it is copied."""
+    mode: Mode = "words"
+    threshold: int = 2
+    """Distinct terms from which on the classifier is asked."""
     name: str | None = None
     """Of the filter; None: that of the folder."""
     columns: LabelColumns | None = None
@@ -90,7 +77,10 @@ class TrainRequest:
     goal: Goal = field(default_factory=Goal)
     levels: Mapping[ScoredLevel, Goal] = field(default_factory=dict)
     """What the filter's levels are fitted to."""
-    golden: GoldenTexts = GoldenTexts()
+    golden_flagged: tuple[str, ...] = ()
+    """The user's own golden texts; without any, one is made."""
+    golden_passed: tuple[str, ...] = ()
+    """Likewise."""
 
 
 @dataclass(frozen=True)
@@ -147,16 +137,16 @@ def make_bundle(request: TrainRequest) -> Bundle:
         InputError: a file is missing or damaged, or too few documents are labelled.
         ManifestError: a golden text of the user's comes out otherwise.
     """
-    out, blocklist = request.out, request.blocklist
+    out = request.out
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RecipeError(
             f"{out}: is there already; name a new folder, since a filter that is in use must not"
             " change"
         )
-    content = _content(blocklist.file)  # before the training, which takes longer
-    pin = _pin(blocklist, content)
+    content = _content(request.blocklist)  # before the training, which takes longer
+    pin = _pin(request, content)
     name = _named(out.name if request.name is None else request.name)
-    terms = parse_blocklist(content, str(blocklist.file), blocklist.mode)
+    terms = parse_blocklist(content, str(request.blocklist), request.mode)
     out.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
     try:
@@ -167,10 +157,10 @@ def make_bundle(request: TrainRequest) -> Bundle:
             columns=request.columns,
             holdout=request.holdout,
             goal=request.goal,
-            levels=_level_goals(request.levels, blocklist, terms),
+            levels=_level_goals(request, terms),
         )
         write_whole(folder / BLOCKLIST, content)
-        definition = _definition(name, pin, trained, folder, request.golden)
+        definition = _definition(name, pin, trained, folder, request)
         write_whole(folder / FILTER, _yaml(definition, trained).encode("ascii"))
         loaded = load_filter(str(folder / FILTER))
         opened = Filter.open(loaded.definition, folder, f"{out / FILTER}")
@@ -188,13 +178,11 @@ PUBLISHED_LEVELS: dict[ScoredLevel, Goal] = {
 removes 9.37% (arXiv 2508.06601)."""
 
 
-def _level_goals(
-    goals: Mapping[ScoredLevel, Goal], blocklist: ListChoice, terms: Sequence[str]
-) -> LevelGoals | None:
-    if not goals:
+def _level_goals(request: TrainRequest, terms: Sequence[str]) -> LevelGoals | None:
+    if not request.levels:
         return None
-    judge = Blocklist(terms, blocklist.mode)
-    return LevelGoals(goals, lambda texts: judge.count(texts) >= blocklist.threshold)
+    judge = Blocklist(terms, request.mode)
+    return LevelGoals(request.levels, lambda texts: judge.count(texts) >= request.threshold)
 
 
 def _named(name: str) -> str:
@@ -206,18 +194,18 @@ def _named(name: str) -> str:
         ) from None
 
 
-def _pin(blocklist: ListChoice, content: bytes) -> BlocklistPin:
+def _pin(request: TrainRequest, content: bytes) -> BlocklistPin:
     fields = {
         "file": BLOCKLIST,
         "sha256": content_hash(content),
-        "mode": blocklist.mode,
-        "threshold": blocklist.threshold,
+        "mode": request.mode,
+        "threshold": request.threshold,
     }
     try:
         return BlocklistPin.model_validate(fields)
     except ValidationError:
         raise RecipeError(
-            f"{blocklist.file}: mode {blocklist.mode!r} and threshold {blocklist.threshold:,} are"
+            f"{request.blocklist}: mode {request.mode!r} and threshold {request.threshold:,} are"
             " asked; the mode is published or words, the threshold 1 to 65,535"
         ) from None
 
@@ -233,7 +221,7 @@ def _content(path: Path) -> bytes:
 
 
 def _definition(
-    name: str, pin: BlocklistPin, trained: TrainedFilter, folder: Path, golden: GoldenTexts
+    name: str, pin: BlocklistPin, trained: TrainedFilter, folder: Path, request: TrainRequest
 ) -> FilterDefinition:
     terms = load_terms(pin, folder)
     threshold = trained.chosen.threshold
@@ -243,9 +231,11 @@ def _definition(
             " another recall or removal"
         )
     classifier = open_classifier("linear", folder / WEIGHTS, digest=trained.digest)
-    flagged = golden.flagged or (_flagged_text(terms, pin.threshold, classifier, threshold),)
+    flagged = request.golden_flagged or (
+        _flagged_text(terms, pin.threshold, classifier, threshold),
+    )
     decisions = [{"text": text, "flagged": True} for text in flagged]
-    decisions += [{"text": text, "flagged": False} for text in golden.passed or (HARMLESS,)]
+    decisions += [{"text": text, "flagged": False} for text in request.golden_passed or (HARMLESS,)]
     fields = {
         "name": name,
         "description": "trained by annealmix filter train",
@@ -357,21 +347,18 @@ def show(bundle: Bundle) -> None:
         f" {held_out.positive:,} of them positive"
     )
     columns = [
-        report.Column("", lambda _: bundle.trained.rule),
-        report.Column("threshold", "threshold", _decimal),
-        report.Column("precision", "precision", _decimal),
-        report.Column("recall", "recall", _decimal),
-        report.Column("F1", "f1", _decimal),
-        report.Column("removed", "removal", _decimal),
+        report.Column("threshold", lambda row: row[1].threshold, _decimal),
+        report.Column("precision", lambda row: row[1].precision, _decimal),
+        report.Column("recall", lambda row: row[1].recall, _decimal),
+        report.Column("F1", lambda row: row[1].f1, _decimal),
+        report.Column("removed", lambda row: row[1].removal, _decimal),
     ]
-    report.Table([bundle.trained.chosen], columns).print(title)
+    chosen = [(bundle.trained.rule, bundle.trained.chosen)]
+    report.Table(chosen, [report.Column("", 0), *columns]).print(title)
     if bundle.trained.levels:
-        rows = [level.chosen for level in bundle.trained.levels]
-        goals = {id(level.chosen): level for level in bundle.trained.levels}
-        columns[0] = report.Column(
-            "level", lambda point: f"{goals[id(point)].name} ({goals[id(point)].goal})"
-        )
-        report.Table(rows, columns).print("levels, on those that the blocklist escalates")
+        rows = [(f"{one.name} ({one.goal})", one.chosen) for one in bundle.trained.levels]
+        title = "levels, on those that the blocklist escalates"
+        report.Table(rows, [report.Column("level", 0), *columns]).print(title)
     undrawn = f"not drawn, its points are in {REPORT}; pip install 'annealmix[report]' draws it"
     report.tell(f"curve {bundle.paths.get('curve', undrawn)}")
     report.tell(f"filter {bundle.paths['filter']}, identity {bundle.filter.identity}")

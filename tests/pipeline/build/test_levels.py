@@ -20,8 +20,6 @@ from mixtures.rules.levels import LEVELS
 from pipeline.commands.build.report import show
 from pipeline.commands.filter.train import (
     PUBLISHED_LEVELS,
-    GoldenTexts,
-    ListChoice,
     TrainRequest,
     make_bundle,
 )
@@ -63,8 +61,8 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
         TrainRequest(
             labelled=[work / "labelled.jsonl"],
             out=work / "filters" / "shades",
-            blocklist=ListChoice(work / "terms.txt"),
-            golden=GoldenTexts(flagged=(golden,)),
+            blocklist=work / "terms.txt",
+            golden_flagged=(golden,),
             levels=PUBLISHED_LEVELS,
         )
     )
@@ -164,7 +162,7 @@ def test_levels_that_are_no_two_are_refused(work: Path) -> None:
     request = TrainRequest(
         labelled=[work / "labelled.jsonl"],
         out=work / "new",
-        blocklist=ListChoice(work / "terms.txt"),
+        blocklist=work / "terms.txt",
         levels={
             "extra-weak": Goal("removal", Decimal("0.5")),
             "weak": Goal("removal", Decimal("0.2")),
