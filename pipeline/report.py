@@ -31,6 +31,7 @@ __all__ = [
     "complain",
     "count",
     "counted",
+    "counts",
     "duration",
     "page",
     "plural",
@@ -171,6 +172,11 @@ class Column:
             return self.format(row[self.value])
         mapping = isinstance(row, Mapping)
         return self.format(row.get(self.value) if mapping else getattr(row, self.value))
+
+
+def counts(*names: str) -> list[Column]:
+    """Columns of fields that are numbers, by their names; `_` is shown as a blank."""
+    return [Column(name.replace("_", " "), name, count) for name in names]
 
 
 @dataclass(frozen=True)

@@ -16,16 +16,13 @@ from mixtures.mix.judged.arms import (
 )
 from mixtures.rules.filter_definition import MILLION
 from mixtures.words import percent_text, plural, share_text
-from pipeline.report import Column, Table, count, say
+from pipeline.report import Column, Table, count, counts, say
 
 _SLOT_COLUMNS = (
     Column("source", "source"),
     Column("slots", "slots", count),
     Column("at places", "positions", count),
-    Column("exact", "exact", count),
-    Column("cut", "cut", count),
-    Column("joined", "joined", count),
-    Column("tokens", "tokens", count),
+    *counts("exact", "cut", "joined", "tokens"),
     Column("in cut donors", lambda row: share_text(row["cut_tokens"], row["tokens"])),
     Column("donors it gives", "given", count),
 )

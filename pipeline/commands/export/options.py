@@ -159,6 +159,8 @@ def _repository(text: str) -> str:
 
 
 def _export(options: argparse.Namespace) -> int:
+    from pipeline.report import plural, say, size
+
     for name, forms in _OPTIONS.items():
         given = {asked for asked in (name, *forms) if getattr(options, asked) not in (None, [])}
         if given == {name}:
@@ -166,7 +168,6 @@ def _export(options: argparse.Namespace) -> int:
             raise RecipeError(f"export: --{name.replace('_', '-')} is for {allowed}; leave it out")
     if options.html is not None:
         from pipeline.commands.export.html.page import write_page
-        from pipeline.report import say, size
 
         write_page(
             options.mix,
@@ -178,7 +179,6 @@ def _export(options: argparse.Namespace) -> int:
         say(f"{options.html}: {size(options.html.stat().st_size)}")
     elif options.text is not None:
         from pipeline.commands.export.text import export_text
-        from pipeline.report import plural, say
 
         documents, shards = export_text(
             options.mix, options.text, options.tokenizer, workers=options.workers
@@ -191,12 +191,10 @@ def _export(options: argparse.Namespace) -> int:
     elif options.public is not None:
         from mixtures.mix.manifest import names
         from pipeline.commands.export.public import export_public
-        from pipeline.report import say
 
         say(f"{options.public}: {names(export_public(options.mix, options.public, options.salt))}")
     elif options.removed is not None:
         from pipeline.commands.export.removed import export_removed
-        from pipeline.report import plural, say
 
         documents, tokens = export_removed(options.mix, options.removed, options.tokenizer)
         say(f"{options.removed}: {plural(documents, 'document')} of {tokens:,} tokens")
@@ -220,7 +218,6 @@ def _export(options: argparse.Namespace) -> int:
             publish(request, options.release, options.push, accepted=accepted)
     else:
         from pipeline.commands.export.trainer import export_trainer
-        from pipeline.report import plural, say
 
         made = export_trainer(
             options.mix,

@@ -230,21 +230,18 @@ class CheckRequest:
     """Folder of the user's filters."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class CheckAnswer:
     """What a check says of a data set."""
 
-    dataset: str
-    filter_name: str
-    filter_identity: str
-    files: int
-    files_not_read: tuple[str, ...]
+    request: CheckRequest
+    judge: Filter
+    dataset: Dataset
     result: CheckResult
-    limit: Fraction
 
     @property
     def passed(self) -> bool:
-        return self.result.passes(self.limit)
+        return self.result.passes(self.request.limit)
 
     @property
     def verdict(self) -> str:
@@ -255,8 +252,9 @@ class CheckAnswer:
         again = f", {result.reappeared:,} removed before" if result.reappeared is not None else ""
         documents = report.plural(result.documents, "document")
         return (
-            f"filter check {'passed' if self.passed else 'FAILED'}: {self.dataset}:"
-            f" {result.flagged:,} of {documents} flagged{again}{unjudged}, limit {self.limit}"
+            f"filter check {'passed' if self.passed else 'FAILED'}: {self.request.dataset}:"
+            f" {result.flagged:,} of {documents} flagged{again}{unjudged}, limit"
+            f" {self.request.limit}"
         )
 
     def as_json(self) -> dict[str, object]:
@@ -264,10 +262,10 @@ class CheckAnswer:
         result = self.result
         return {
             "what": WHAT,
-            "dataset": self.dataset,
-            "filter": {"name": self.filter_name, "identity": self.filter_identity},
-            "files": self.files,
-            "files_not_read": self.files_not_read,
+            "dataset": self.request.dataset,
+            "filter": {"name": self.judge.definition.name, "identity": self.judge.identity},
+            "files": len(self.dataset.files),
+            "files_not_read": self.dataset.unread,
             "rows": result.rows,
             "documents": result.documents,
             "empty": result.empty,
@@ -280,7 +278,7 @@ class CheckAnswer:
             "flagged_rows": [row._asdict() for row in result.flagged_rows],
             "reappeared": result.reappeared,
             "reappeared_rows": [row._asdict() for row in result.reappeared_rows],
-            "limit": str(self.limit),
+            "limit": str(self.request.limit),
             "passed": self.passed,
         }
 
@@ -299,15 +297,8 @@ def run_check(request: CheckRequest, *, as_json: bool = False) -> int:
         source=load_source_definition(request.source) if request.source else None,
         split=request.split,
     )
-    answer = CheckAnswer(
-        dataset=request.dataset,
-        filter_name=judge.definition.name,
-        filter_identity=judge.identity,
-        files=len(dataset.files),
-        files_not_read=dataset.unread,
-        result=check(dataset, judge, count_tokens, removed),
-        limit=request.limit,
-    )
+    result = check(dataset, judge, count_tokens, removed)
+    answer = CheckAnswer(request, judge, dataset, result)
     if as_json:
         report.result(answer.as_json())
         report.say(answer.verdict)
@@ -319,17 +310,17 @@ def run_check(request: CheckRequest, *, as_json: bool = False) -> int:
 
 def _show(answer: CheckAnswer) -> None:
     result = answer.result
-    names = ["rows", "documents", "escalated", "flagged", "flagged_tokens", "quarantined", "empty"]
+    names = ("rows", "documents", "escalated", "flagged", "flagged_tokens", "quarantined", "empty")
     columns = [
-        report.Column("filter", lambda _: answer.filter_identity, report.short_hash),
-        *(report.Column(name.replace("_", " "), name, report.count) for name in names),
+        report.Column("filter", lambda _: answer.judge.identity, report.short_hash),
+        *report.counts(*names),
     ]
     if result.unselected:
         columns.append(report.Column("where", "unselected", report.count))
     if result.reappeared is not None:
-        columns.append(report.Column("reappeared", "reappeared", report.count))
-    files = report.plural(answer.files, "file")
-    title = f"{answer.dataset} ({files}) against filter {answer.filter_name}"
+        columns += report.counts("reappeared")
+    files = report.plural(len(answer.dataset.files), "file")
+    title = f"{answer.request.dataset} ({files}) against filter {answer.judge.definition.name}"
     report.Table([result], columns).print(title)
     for flagged in result.flagged_rows[:SHOWN]:
         score = "" if flagged.score is None else f", score {flagged.score:,} millionths"
@@ -342,9 +333,8 @@ def _show(answer: CheckAnswer) -> None:
     if result.reasons:
         reasons = ", ".join(f"{reason} {rows:,}" for reason, rows in sorted(result.reasons.items()))
         report.tell(f"not judged: {reasons}; such rows count against the limit as flagged ones do")
-    if answer.files_not_read:
-        more = " ..." if len(answer.files_not_read) > 5 else ""
-        report.tell(f"not read: {', '.join(answer.files_not_read[:5])}{more}")
+    if unread := answer.dataset.unread:
+        report.tell(f"not read: {', '.join(unread[:5])}{' ...' if len(unread) > 5 else ''}")
     report.say(f"this is {WHAT}")
 
 

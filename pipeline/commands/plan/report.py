@@ -19,6 +19,7 @@ from pipeline.report import (
     Column,
     Table,
     count,
+    counts,
     minutes,
     print_fit,
     printed_percent,
@@ -257,8 +258,7 @@ def _show_stages(resources: Cost) -> None:
 
 _ARRAY_COLUMNS = (
     Column("stage", "stage"),
-    Column("units", "units", count),
-    Column("tasks", "tasks", count),
+    *counts("units", "tasks"),
     Column("minutes a task", "task_seconds", minutes),
     Column("minutes in all", "seconds", minutes),
 )

@@ -31,11 +31,7 @@ class SourceContents:
 
 _COLUMNS = (
     report.Column("source", "source"),
-    report.Column("groups", "groups", report.count),
-    report.Column("files", "files", report.count),
-    report.Column("documents", "documents", report.count),
-    report.Column("tokens", "tokens", report.count),
-    report.Column("documents with eod text", "documents_with_eod_text", report.count),
+    *report.counts("groups", "files", "documents", "tokens", "documents_with_eod_text"),
     report.Column("size", "bytes", report.size),
 )
 
