@@ -30,6 +30,7 @@ from mixtures.words import plural
 from mixtures.yaml.disk import read_bytes
 from pipeline.arms.rewrites import RewritesFile
 from pipeline.arms.slots import base_beside
+from pipeline.commands.audit.sources import whole_ids
 from pipeline.lookup.documents import StreamDocuments
 from pipeline.tokens.engines import Engine, open_engine
 
@@ -156,20 +157,15 @@ class _Checked:
 
     def _encode(self, batch: list[tuple[str, list[_Slot]]]) -> int:
         """Compare tokens. Returns how many."""
-        said, tokens = self.mix.claims.tokenizer, 0
-        ids, lengths = self.engine.encode(
-            [text for text, _ in batch], parse=said.special_tokens == "parse"
-        )
-        ends = np.cumsum(lengths)
-        begin = [] if said.bos_id is None else [said.bos_id]
-        for (_, slots), low, high in zip(batch, ends - lengths, ends, strict=True):
-            due = np.concatenate([begin, ids[low:high], [said.eod_id]]).astype(np.int64)
+        eod_id, tokens = self.mix.claims.tokenizer.eod_id, 0
+        encoded = whole_ids(self.engine, self.mix.claims, (text for text, _ in batch))
+        for (_, slots), due in zip(batch, encoded, strict=True):
             for slot in slots:
                 kept = slot.num_tokens
                 held = self.pair.tokens[slot.first_token : slot.first_token + kept]
                 tokens += kept
                 if slot.whole != len(due) or not np.array_equal(
-                    held, np.append(due[: kept - 1], said.eod_id)
+                    held, np.append(due[: kept - 1], eod_id)
                 ):
                     self._fault(
                         "rewrite tokens",

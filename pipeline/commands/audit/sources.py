@@ -16,13 +16,13 @@ cut document the tokens that are left are compared.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mixtures.audit.documents import MixDocuments
 from mixtures.audit.pair import pointer_faults, try_open
@@ -31,6 +31,7 @@ from mixtures.audit.report import Check, judge, unread
 from mixtures.audit.tables.parts import UNREADABLE, read_part
 from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.keys import digest_columns, order_key, text_digest
+from mixtures.mix.claims import Claims
 from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.indexed import IndexedTokens
 from mixtures.mix.manifest import MANIFEST
@@ -47,6 +48,7 @@ from pipeline.lookup.rows import texts_of_rows
 from pipeline.lookup.selection import definitions
 from pipeline.tokens.engines import Engine, open_engine
 
+Int64s = npt.NDArray[np.int64]
 NAMES = ("source files", "source text", "source tokens")
 
 
@@ -68,17 +70,6 @@ class Chosen:
     def cut(self) -> bool:
         """Whether it is shortened."""
         return self.whole_tokens is not None
-
-
-@dataclass
-class _Differences:
-    """What was looked at, and what is wrong, by check."""
-
-    files: int = 0
-    places: int = 0
-    cut: int = 0
-    tokens: int = 0
-    faults: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in NAMES})
 
 
 def check_sources(
@@ -118,6 +109,17 @@ def check_sources(
     return _SourceCheck(mix, pair, engine).run(chosen, data)
 
 
+def whole_ids(engine: Engine, claims: Claims, texts: Iterable[str]) -> list[Int64s]:
+    """The tokens that the reference library makes of documents, with those that begin and end them:
+    int64 [num_tokens] each.
+    """
+    said, written = claims.tokenizer, list(texts)
+    ids, lengths = engine.encode(written, parse=said.special_tokens == "parse")
+    begin = [] if said.bos_id is None else [said.bos_id]
+    pieces = np.split(ids, np.cumsum(lengths)[:-1]) if written else []
+    return [np.concatenate([begin, one, [said.eod_id]]).astype(np.int64) for one in pieces]
+
+
 def chosen_places(mix: MixDocuments, number: int) -> list[Chosen]:
     """All places of the documents with the `number` smallest digests, in stream order.
 
@@ -143,10 +145,8 @@ def _places(mix: MixDocuments, part: int, last: tuple[int, ...]) -> Iterator[Cho
             f"part {part} has {len(columns['position']):,} documents and {len(origins['row']):,}"
             " rows of provenance"
         )
-    digest, source = (
-        digest_columns(np.ascontiguousarray(columns["digest"])),
-        mix.source_codes(columns),
-    )
+    digest = digest_columns(np.ascontiguousarray(columns["digest"]))
+    source = mix.source_codes(columns)
     chosen = (digest[:, 0] < last[0]) | ((digest[:, 0] == last[0]) & (digest[:, 1] <= last[1]))
     slots = mix.slots.at(columns["position"])
     for row in np.flatnonzero(chosen).tolist():
@@ -192,7 +192,9 @@ class _SourceCheck:
     """
 
     def __init__(self, mix: MixDocuments, pair: IndexedTokens, engine: Engine) -> None:
-        self.mix, self.pair, self.engine, self.differences = mix, pair, engine, _Differences()
+        self.mix, self.pair, self.engine = mix, pair, engine
+        self.files = self.places = self.cut = self.tokens = 0
+        self.faults: dict[str, list[str]] = {name: [] for name in NAMES}
         self._definitions = definitions(mix.claims)
         recipe = mix.claims.recipe
         self._quality = {
@@ -249,7 +251,7 @@ class _SourceCheck:
         except InputError as error:
             self._fault("source files", str(error))
             return
-        self.differences.files += 1
+        self.files += 1
         if sha256 != pins[path]:
             self._fault(
                 "source files",
@@ -291,16 +293,11 @@ class _SourceCheck:
         return list_files(definition, data.folder(definition))
 
     def _check_places(self, places: list[Chosen], texts: dict[int, str]) -> None:
-        known = sorted(texts)
-        ids, lengths = self.engine.encode(
-            [texts[row] for row in known],
-            parse=self.mix.claims.tokenizer.special_tokens == "parse",
-        )
-        encoded = (
-            dict(zip(known, np.split(ids, np.cumsum(lengths)[:-1]), strict=True)) if known else {}
+        encoded = dict(
+            zip(texts, whole_ids(self.engine, self.mix.claims, texts.values()), strict=True)
         )
         for place in places:
-            self.differences.places += 1
+            self.places += 1
             where = f"document {place.position:,} ({place.file}, row {place.row:,})"
             if place.row not in texts:
                 self._fault("source text", f"{where}: the row is no document")
@@ -314,17 +311,13 @@ class _SourceCheck:
                 )
             self._check_tokens(place, encoded[place.row], where)
 
-    def _check_tokens(self, place: Chosen, ids: Any, where: str) -> None:
-        """Hold the tokens of a document against those that the reference library makes of its
-        text.
-        """
-        said, count = self.mix.claims.tokenizer, place.num_tokens
-        begin = [] if said.bos_id is None else [said.bos_id]
-        expected = np.concatenate([begin, ids, [said.eod_id]]).astype(np.int64)
+    def _check_tokens(self, place: Chosen, ids: Int64s, where: str) -> None:
+        """Hold the tokens of a document against `whole_ids` of its text, int64 [num_tokens]."""
+        eod_id, count = self.mix.claims.tokenizer.eod_id, place.num_tokens
         held = np.asarray(self.pair.tokens[place.first_token : place.first_token + count])
-        whole = len(expected)
-        self.differences.tokens += len(held)
-        self.differences.cut += place.cut
+        whole = len(ids)
+        self.tokens += len(held)
+        self.cut += place.cut
         fits = len(held) == count and (count <= whole if place.cut else count == whole)
         if not fits:
             self._fault(
@@ -332,7 +325,7 @@ class _SourceCheck:
                 f"{where}: has {count:,} tokens{' after its cut' if place.cut else ''}, its text"
                 f" has {whole:,}",
             )
-        elif not np.array_equal(held, np.append(expected[: count - 1], said.eod_id)):
+        elif not np.array_equal(held, np.append(ids[: count - 1], eod_id)):
             self._fault("source tokens", f"{where}: its tokens are not those of its text")
         if place.cut and place.whole_tokens != whole:
             self._fault(
@@ -342,27 +335,19 @@ class _SourceCheck:
             )
 
     def _fault(self, name: str, what: str) -> None:
-        self.differences.faults[name].append(what)
+        self.faults[name].append(what)
 
     def _checks(self) -> list[Check]:
-        differences = self.differences
-        cut = f", {differences.cut:,} of them cut" if differences.cut else ""
-        places = plural(differences.places, "place")
-        figures = [
-            (
-                f"{plural(differences.files, 'file')} read again, each the one that the mix was"
-                " made from"
-            ),
-            (
-                f"{places} of the documents with the smallest digests: digest and order key are"
-                " those of the row"
-            ),
-            (
-                f"{plural(differences.tokens, 'token')} of {places}{cut} equal those of tokenizers"
-                f" {version('tokenizers')}"
-            ),
-        ]
+        cut = f", {self.cut:,} of them cut" if self.cut else ""
+        places = plural(self.places, "place")
+        figures = (
+            f"{plural(self.files, 'file')} read again, each the one that the mix was made from",
+            f"{places} of the documents with the smallest digests: digest and order key are those"
+            " of the row",
+            f"{plural(self.tokens, 'token')} of {places}{cut} equal those of tokenizers"
+            f" {version('tokenizers')}",
+        )
         return [
-            judge(name, figure, differences.faults[name])
+            judge(name, figure, self.faults[name])
             for name, figure in zip(NAMES, figures, strict=True)
         ]
