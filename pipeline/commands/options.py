@@ -90,11 +90,7 @@ def add_command(
         what: it does, in a line. examples: command lines that can be given as they stand.
     """
     return commands.add_parser(
-        name,
-        help=what,
-        description=what,
-        epilog=example_text(examples),
-        formatter_class=Help,
+        name, help=what, description=what, epilog=example_text(examples), formatter_class=Help
     )
 
 

@@ -16,12 +16,7 @@ from pipeline.commands.build.removals import (
     placebo_table,
     removal_table,
 )
-from pipeline.commands.build.report import (
-    corpus_rows,
-    mix_notes,
-    source_columns,
-    waterfall_table,
-)
+from pipeline.commands.build.report import corpus_rows, mix_notes, source_columns, waterfall_table
 from pipeline.commands.plan.report import print_published
 from pipeline.report import Column, Table, count, print_fit, say, short_hash, tell
 

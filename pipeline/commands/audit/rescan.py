@@ -234,12 +234,7 @@ class ShareJudge:
         return document, starts, ends
 
     def _counts_of(
-        self,
-        share: Share,
-        texts: list[str],
-        first: Int64s,
-        judge: Filter,
-        mask: MaskJudge | None,
+        self, share: Share, texts: list[str], first: Int64s, judge: Filter, mask: MaskJudge | None
     ) -> FilterCounts:
         """first: of each document, index of its first text, int64 [num_docs]."""
         judged = judge.judge(texts)

@@ -129,9 +129,7 @@ def corpus_rows(sources: Iterable[SourceClaim], corpora: Mapping[str, str]) -> l
 
 
 def mix_notes(
-    sources: Sequence[SourceClaim],
-    removed: Mapping[str, Counts],
-    filters: Iterable[FilterClaim],
+    sources: Sequence[SourceClaim], removed: Mapping[str, Counts], filters: Iterable[FilterClaim]
 ) -> list[str]:
     """What a reader of a mix must know: of its sources, of inserts that a preview took in part, and
     of levels of filters that are one. Args: of a manifest.

@@ -72,10 +72,7 @@ def export_card(mix: Path, out: Path | None) -> None:
 
 
 def dataset_card(
-    claims: Claims,
-    where: str,
-    files: str | None = None,
-    more: Mapping[str, Any] | None = None,
+    claims: Claims, where: str, files: str | None = None, more: Mapping[str, Any] | None = None
 ) -> str:
     """The text of the card.
 

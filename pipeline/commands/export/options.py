@@ -63,9 +63,7 @@ def add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     form("--card", "FILE", "dataset card (README.md of the hub); - prints it", local_path)
     forms.add_argument(
-        "--trainer",
-        choices=TRAINERS,
-        help="data configuration of a trainer, written to --out",
+        "--trainer", choices=TRAINERS, help="data configuration of a trainer, written to --out"
     )
     form("--public", "DIR", "a copy without file and row, with salted digests", local_path)
     form(

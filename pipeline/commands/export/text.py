@@ -101,11 +101,8 @@ def _shards(claims: Claims, pair: IndexedTokens, shard_tokens: int) -> Iterator[
     """Stretches of documents, none over the border of a slice, since that is where parts of the
     tables end.
     """
-    itemsize, slice_tokens, total = (
-        pair.tokens.dtype.itemsize,
-        claims.layout.slice_tokens,
-        len(pair.pointers),
-    )
+    slice_tokens, total = claims.layout.slice_tokens, len(pair.pointers)
+    itemsize = pair.tokens.dtype.itemsize
 
     def first_from(token: int) -> int:
         return bisect_left(
@@ -197,20 +194,16 @@ class TextShards(Stage[TextPlan, TextUnit]):
 
         Columns [num_docs]; starts and ends: int64 [num_docs], tokens.
         """
-        path, size = (
-            part_path(self._mix, "documents", unit.part),
-            self._pair.tokens.dtype.itemsize,
-        )
+        path = part_path(self._mix, "documents", unit.part)
+        size = self._pair.tokens.dtype.itemsize
         rows = slice(unit.row, unit.row + unit.documents)
         columns = {
             name: values[rows]
             for name, values in proven_part(self._mix, self._claims, unit.part).items()
         }
         columns["repeat"] = self._slots.repeats(self._slots.at(columns["position"]))
-        starts, lengths = (
-            columns["first_token"].astype(np.int64),
-            columns["num_tokens"].astype(np.int64),
-        )
+        starts = columns["first_token"].astype(np.int64)
+        lengths = columns["num_tokens"].astype(np.int64)
         at = self._slots.at(columns["position"])
         first = self._slots.first[at[at >= 0]]
         columns["source"][at >= 0] = self._slots.columns["donor_source"][first]

@@ -91,12 +91,7 @@ def export_trainer(
     file = StreamDocuments.of_mix(mix, tokenizer).tokenizer.absolute()
     trained = _trained(mix.absolute(), claims, file, links)
     schedule = schedule_for(
-        claims.schedule,
-        trainer,
-        claims.total_tokens,
-        sequence=sequence,
-        batch=batch,
-        steps=steps,
+        claims.schedule, trainer, claims.total_tokens, sequence=sequence, batch=batch, steps=steps
     )
     if not schedule.steps:
         raise RecipeError(

@@ -79,9 +79,7 @@ def _add_check(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     option("--split", "NAME", "split of a data set of the hub (train)", default="train")
     add_store_folder(
-        check,
-        "look for documents, too, that filters removed from mixes of this store",
-        folder=Path,
+        check, "look for documents, too, that filters removed from mixes of this store", folder=Path
     )
     add_tokenizer(check, "a tokenizer.json: count the flagged tokens, too", file=Path)
     add_json(check, "the result as JSON")

@@ -67,10 +67,7 @@ class Probed:
 
 
 def probe_sources(
-    recipe: LoadedRecipe,
-    data: DataFolders,
-    tokenizer: Path | None,
-    skipped: Container[str] = (),
+    recipe: LoadedRecipe, data: DataFolders, tokenizer: Path | None, skipped: Container[str] = ()
 ) -> tuple[dict[str, Probed], str | None]:
     """What the files of sources and inserts are thought to hold, and what the filters would remove
     of it; by name, of those that have a folder. And what encodes their texts, if any has.

@@ -217,10 +217,7 @@ def _share(estimate: Decimal | None, interval: tuple[Decimal, Decimal] | None) -
     return share(estimate) + ends
 
 
-_COST_COLUMNS = (
-    Column("what", 0),
-    Column("how much", 1, size),
-)
+_COST_COLUMNS = (Column("what", 0), Column("how much", 1, size))
 
 
 def _show_disk(resources: Cost) -> None:

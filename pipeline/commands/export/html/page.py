@@ -23,13 +23,7 @@ from pipeline.commands.destination import refuse_file
 from pipeline.commands.export.arm import arm_section
 from pipeline.commands.export.html import bars, curves, figures
 from pipeline.commands.export.html.samples import removed, sampled, scores
-from pipeline.commands.page.elements import (
-    Table,
-    hue,
-    render,
-    require_packages,
-    visible,
-)
+from pipeline.commands.page.elements import Table, hue, render, require_packages, visible
 from pipeline.report import plural, printable
 from pipeline.store.records import write_whole
 

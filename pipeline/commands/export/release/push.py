@@ -67,10 +67,7 @@ def publish(request: ReleaseRequest, out: Path, repo: str, *, accepted: bool) ->
     else:
         export_release(request, out)
     sums = opened_release(out, request.mix)
-    asked = {
-        "with-tokens": (request.tokens, f"{MIX}/{MANIFEST}"),
-        "urls": (request.urls, DOMAINS),
-    }
+    asked = {"with-tokens": (request.tokens, f"{MIX}/{MANIFEST}"), "urls": (request.urls, DOMAINS)}
     for option, (wanted, name) in asked.items():
         if wanted and name not in sums:
             raise RecipeError(f"{out}: has no {name}; delete it, or leave out --{option}")
