@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from decimal import Decimal
 from functools import partial
 
-from mixtures.plan.cost import Cost
 from mixtures.plan.plan import Plan
 from mixtures.plan.published import Comparison
 from mixtures.plan.removal_levels import RemovedShare
+from mixtures.plan.source_plan import SourcePlan
 from mixtures.words import plural
 from pipeline.commands.plan.build_plan import BuildPlan
 from pipeline.commands.plan.study_report import show_study
@@ -37,7 +36,9 @@ def show(build_plan: BuildPlan) -> None:
     _show_tokenizer(build_plan)
     print_published(plan.published, "estimated, beside what is published")
     if plan.filters:
-        _show_removals(plan)
+        labels = ", ".join(item.label for item in plan.filters)
+        title = f"filters: {labels}; removed: {plan.removed}"
+        Table(plan.sources.items(), _REMOVAL_COLUMNS).print(title)
     if plan.removal_by_level:
         _show_levels(plan)
     for name, row in plan.sources.items():
@@ -45,9 +46,7 @@ def show(build_plan: BuildPlan) -> None:
             say(f"sources.{name} is about {tokens:,} tokens short; {giver} gives them")
     for note in plan.notes:
         say(note)
-    _show_disk(plan.resources)
-    _show_stages(plan.resources)
-    _show_arrays(build_plan)
+    _show_cost(build_plan)
     print_fit(plan.fit)
     if build_plan.study:
         show_study(build_plan.study)
@@ -178,23 +177,22 @@ def _show_sources(plan: Plan) -> None:
     )
 
 
+def _removed(removed: SourcePlan | RemovedShare | None) -> str:
+    """`12.34% (11.50 to 13.20)`: the estimate and its interval."""
+    if removed is None:
+        return "-"
+    interval = removed.removed_share_interval
+    ends = f" ({100 * interval[0]:.2f} to {100 * interval[1]:.2f})" if interval else ""
+    return share(removed.removed_share_estimated) + ends
+
+
 _REMOVAL_COLUMNS = (
     Column("source", 0),
-    Column(
-        "removed (estimate)",
-        lambda row: _share(row[1].removed_share_estimated, row[1].removed_share_interval),
-    ),
+    Column("removed (estimate)", 1, _removed),
     Column("copied (estimate)", lambda row: row[1].copied_share_estimated, share),
     Column("tokens left of its quota", lambda row: row[1].left_tokens_estimated, count),
     Column("basis", lambda row: row[1].removal_basis),
 )
-
-
-def _show_removals(plan: Plan) -> None:
-    """What filters are thought to remove, and what of each quota is then left."""
-    labels = ", ".join(item.label for item in plan.filters)
-    title = f"filters: {labels}; removed: {plan.removed}"
-    Table(plan.sources.items(), _REMOVAL_COLUMNS).print(title)
 
 
 def _show_levels(plan: Plan) -> None:
@@ -205,22 +203,11 @@ def _show_levels(plan: Plan) -> None:
     tell(f"removal estimates: {', '.join(bases)}")
 
 
-def _removed(removed: RemovedShare | None) -> str:
-    if removed is None:
-        return "-"
-    return _share(removed.removed_share_estimated, removed.removed_share_interval)
-
-
-def _share(estimate: Decimal | None, interval: tuple[Decimal, Decimal] | None) -> str:
-    """`12.34% (11.50 to 13.20)`: the estimate and its interval."""
-    ends = f" ({100 * interval[0]:.2f} to {100 * interval[1]:.2f})" if interval else ""
-    return share(estimate) + ends
-
-
 _COST_COLUMNS = (Column("what", 0), Column("how much", 1, size))
 
 
-def _show_disk(resources: Cost) -> None:
+def _show_cost(build_plan: BuildPlan) -> None:
+    resources = build_plan.plan.resources
     rows = [
         ("text to read", resources.text_bytes),
         ("disk for the store", resources.store_bytes),
@@ -232,6 +219,11 @@ def _show_disk(resources: Cost) -> None:
         rows.append((f"disk for {searched}", near.near_store_bytes))
         rows.append(("memory for their reduction, in one process", near.near_reduction_bytes))
     Table(rows, _COST_COLUMNS).print("estimated cost")
+    total = {"stage": "total", "core-hours": resources.core_seconds}
+    Table(resources.stages.items(), _STAGE_COLUMNS, total).print("by stage")
+    tell(f"speed: {resources.rates}")
+    title = f"on a cluster, an empty store, {plural(build_plan.workers, 'task')} at a time"
+    Table(build_plan.arrays, _ARRAY_COLUMNS).print(title)
 
 
 def _hours(seconds: int | None) -> str:
@@ -247,21 +239,9 @@ _STAGE_COLUMNS = (
 )
 
 
-def _show_stages(resources: Cost) -> None:
-    total = {"stage": "total", "core-hours": resources.core_seconds}
-    Table(resources.stages.items(), _STAGE_COLUMNS, total).print("by stage")
-    tell(f"speed: {resources.rates}")
-
-
 _ARRAY_COLUMNS = (
     Column("stage", "stage"),
     *counts("units", "tasks"),
     Column("minutes a task", "task_seconds", minutes),
     Column("minutes in all", "seconds", minutes),
 )
-
-
-def _show_arrays(build_plan: BuildPlan) -> None:
-    at_a_time = plural(build_plan.workers, "task")
-    title = f"on a cluster, an empty store, {at_a_time} at a time"
-    Table(build_plan.arrays, _ARRAY_COLUMNS).print(title)
