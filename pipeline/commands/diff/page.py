@@ -33,7 +33,6 @@ from pipeline.commands.page.elements import (
     hue,
     percent,
     render,
-    require_packages,
     visible_part,
 )
 from pipeline.report import count, printable
@@ -43,17 +42,12 @@ TEMPLATE = Path(__file__).parent / "page.html.j2"
 
 
 def write_page(diff: MixDiff, file: Path) -> None:
-    """Write the page of a comparison.
-
-    Raises:
-        RecipeError: a package of the extra is missing.
-    """
+    """Write the page of a comparison, for which the packages of the extra are there."""
     write_whole(file, page(diff).encode())
 
 
 def page(diff: MixDiff) -> str:
     """The page as text; as `write_page`."""
-    require_packages()
     a, b = diff.claims
     shared = sum(figures.documents for figures in diff.figures.shared.values())
     return render(

@@ -43,14 +43,6 @@ LICENCES = {
 REPOSITORY = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}", re.ASCII
 )
-_FORMAT = (
-    "`tokens.bin` holds all tokens, little-endian {dtype}, every document {begins}ends in id "
-    "{eod_id}; `tokens.idx` is its index for\n"
-    "Megatron and GPT-NeoX. `documents.parquet/` has one row a document in stream order. "
-    "`manifest.json` says all that is said here, and\n"
-    "the hashes. `annealmix audit DIR` counts everything again, `annealmix export DIR "
-    "--trainer NAME` writes a trainer's data configuration.\n"
-)
 
 
 def export_card(mix: Path, out: Path | None) -> None:
@@ -271,8 +263,13 @@ def _arm(claims: Claims) -> str:
 def _format(claims: Claims) -> str:
     tokenizer = claims.tokenizer
     begins = "" if tokenizer.bos_id is None else f"begins with id {tokenizer.bos_id} and "
-    return "## Format\n\n" + _FORMAT.format(
-        dtype=claims.layout.token_dtype, eod_id=tokenizer.eod_id, begins=begins
+    return (
+        f"## Format\n\n`tokens.bin` holds all tokens, little-endian {claims.layout.token_dtype},"
+        f" every document {begins}ends in id {tokenizer.eod_id}; `tokens.idx` is its index for\n"
+        "Megatron and GPT-NeoX. `documents.parquet/` has one row a document in stream order."
+        " `manifest.json` says all that is said here, and\n"
+        "the hashes. `annealmix audit DIR` counts everything again, `annealmix export DIR"
+        " --trainer NAME` writes a trainer's data configuration.\n"
     )
 
 

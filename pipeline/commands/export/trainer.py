@@ -15,7 +15,6 @@ from mixtures.audit.tables.mask import mask_runs
 from mixtures.errors import RecipeError
 from mixtures.mix.claims import Claims
 from mixtures.mix.files import INDEX, TOKENS
-from mixtures.mix.judged.arms import MaskShares
 from mixtures.mix.slots import MaskRuns
 from mixtures.mix.trace import TracedMix
 from mixtures.trainers.config import MASKED, TrainedMix, configuration, warnings
@@ -104,7 +103,11 @@ def export_trainer(
         if trainer == "neox":
             schedule = _masked_neox(schedule, claims, asked=steps is not None)
         runs = mask_runs(mix, claims.mask, MixDocuments(mix).max_rows)
-        trained = _with_shares(trained, schedule, batch_shares(traced, MaskRuns(*runs), schedule))
+        shares = batch_shares(traced, MaskRuns(*runs), schedule)
+        size = f"batch of {schedule.batch:,} x {schedule.sequence:,} tokens"
+        masked = shares.told(size, schedule.batch * schedule.sequence)
+        masked += f", in the order of seed {SEEDS[trainer]}"
+        trained = replace(trained, masked=masked, without_target=shares.whole)
         say(trained.masked)
     for warning in warnings(trained, schedule):
         say(f"warning: {warning}")
@@ -172,14 +175,6 @@ def _trained(mix: Path, claims: Claims, tokenizer: Path, links: Path) -> Trained
         tokenizer=origin.repo if origin else str(tokenizer.parent),
         labels=(str(links / f"labels-{claims.mix_id[:SHOWN_IDENTITY]}") if claims.mask else None),
     )
-
-
-def _with_shares(trained: TrainedMix, schedule: Schedule, shares: MaskShares) -> TrainedMix:
-    batch, sequence = schedule.batch, schedule.sequence
-    what = f"batch of {batch:,} x {sequence:,} tokens"
-    seed = SEEDS[schedule.trainer]
-    told = f"{shares.told(what, batch * sequence)}, in the order of seed {seed}"
-    return replace(trained, masked=told, without_target=shares.whole)
 
 
 @contextmanager

@@ -49,10 +49,16 @@ def stray(
         scale=alt.Scale(domain=[-1.08 * most, 1.08 * most], nice=False),
         axis=_figures(5, _COUNT),
     )
+    x = alt.X(
+        "tokens:Q",
+        title=None,
+        axis=alt.Axis(tickCount=5, labelExpr=_COUNT),
+        scale=alt.Scale(nice=False),
+    )
     chart = _over_rows()
     area = chart.mark_area(
         color=colour, stroke=colour, strokeWidth=1, interpolate="step-after"
-    ).encode(x=_tokens("tokens:Q", None), y=y, y2="highest:Q")
+    ).encode(x=x, y=y, y2="highest:Q")
     layers = [area, _rule(0, "var(--ink)", [])]
     layers += [_rule(side, "var(--warn)", [5, 3]) for side in (-bound, bound)] if bound else []
     return _draw(alt.layer(*layers).properties(width=_WIDTH, height=110), rows, name, title)
@@ -116,7 +122,7 @@ def scores(rows: Sequence[Row], threshold: float, name: str, title: str) -> Mark
             x2="high:Q",
             y=alt.Y("begin:Q", title=None, axis=_figures(5, _COUNT)),
             y2="end:Q",
-            color=_colour(),
+            color=alt.Color("colour:N", scale=None),
         )
     )
     rule = (
@@ -135,19 +141,6 @@ def _over_rows() -> alt.Chart:
 def _figures(ticks: int, words: str) -> alt.Axis:
     """An axis at the left of a plot."""
     return alt.Axis(tickCount=ticks, labelExpr=words, minExtent=_FIGURES, maxExtent=_FIGURES)
-
-
-def _tokens(field: str, title: str | None) -> alt.X:
-    return alt.X(
-        field,
-        title=title,
-        axis=alt.Axis(tickCount=5, labelExpr=_COUNT),
-        scale=alt.Scale(nice=False),
-    )
-
-
-def _colour() -> alt.Color:
-    return alt.Color("colour:N", scale=None)
 
 
 def _draw(chart: alt.Chart | alt.LayerChart, rows: Sequence[Row], name: str, title: str) -> Markup:

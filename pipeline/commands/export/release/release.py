@@ -102,7 +102,10 @@ def export_release(request: ReleaseRequest, out: Path) -> None:
 def _describe(folder: Path, claims: Claims, domains: Domains | None) -> None:
     """Write what is said of the files that are there, and their sums."""
     today = datetime.datetime.now(datetime.timezone.utc).date()
-    files = [_data_file(folder, path) for path in files_of(folder)]
+    files = [
+        DataFile(path.relative_to(folder).as_posix(), path.stat().st_size, file_sha256(path))
+        for path in files_of(folder)
+    ]
     sums = "".join(f"{file.sha256}  {file.path}\n" for file in files)
     write_whole(folder / SUMS, sums.encode())
     tables = [file for file in files if file.path.startswith((f"{DATA}/", SLOTS_FILE, MASK_FILE))]
@@ -125,11 +128,6 @@ def _describe(folder: Path, claims: Claims, domains: Domains | None) -> None:
 def files_of(folder: Path) -> Iterator[Path]:
     """Its files, at any depth, by name."""
     return (path for path in sorted(folder.rglob("*")) if path.is_file())
-
-
-def _data_file(folder: Path, path: Path) -> DataFile:
-    name = path.relative_to(folder).as_posix()
-    return DataFile(name, path.stat().st_size, file_sha256(path))
 
 
 _SHOWN = {
