@@ -126,9 +126,8 @@ def guess_text(columns: Sequence[ColumnSeen], num_rows: int) -> Guess | None:
     """
     texts = {column.name: column for column in columns if column.is_text}
     by_last = {column.path[-1]: column for column in reversed(list(texts.values()))}
-    for name in TEXTS[:1]:
-        if name in by_last:
-            return Guess(_entry(by_last[name], num_rows), "named so")
+    if TEXTS[0] in by_last:
+        return Guess(_entry(by_last[TEXTS[0]], num_rows), "named so")
     chats = [column for column in columns if column.is_chat]
     if chats:
         chat = min(chats, key=lambda column: (column.path[-1] not in CHATS, column.name))

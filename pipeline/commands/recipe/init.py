@@ -217,16 +217,11 @@ def _show(sources: Sequence[FoundSource], place: _Place) -> None:
         tell(f"{source.name}: columns {some(names, _SHOWN)}")
         if source.left_out:
             tell(f"{source.name}: left out: {', '.join(source.left_out)}")
-        _say_fates(source)
+        if source.guess is not None:
+            words = [f"{number:,} {name}" for name, number in source.fates.items() if number]
+            read = f"of the {source.fates.total():,} rows that were read: {', '.join(words)}"
+            tell(f"{source.name}: {read}")
     tell(f"licence: {place.licence or 'not given'}")
-
-
-def _say_fates(source: FoundSource) -> None:
-    """What becomes of the rows that were read."""
-    if source.guess is None:
-        return
-    words = [f"{number:,} {name}" for name, number in source.fates.items() if number]
-    tell(f"{source.name}: of the {source.fates.total():,} rows that were read: {', '.join(words)}")
 
 
 def _recipe(name: str, sources: Sequence[FoundSource], place: _Place, request: InitRequest) -> str:

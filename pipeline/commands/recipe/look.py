@@ -155,11 +155,9 @@ def _estimated(samples: Sequence[Sample], inputs: Sequence[InputFile]) -> int:
 
 def _of_one_layout(paths: list[str]) -> tuple[list[str], list[str]]:
     families = Counter(layout_of(path).family for path in paths)
-    if "txt" in families and len(families) > 1:
-        del families["txt"]  # a README beside the data
-    most = max(families, key=lambda name: (families[name], name))
-    others = Counter(layout_of(path).family for path in paths)
-    left_out = [f"{count:,} of {name}" for name, count in sorted(others.items()) if name != most]
+    # what is txt may be a README beside the data
+    most = max(families, key=lambda name: (name != "txt", families[name], name))
+    left_out = [f"{count:,} of {name}" for name, count in sorted(families.items()) if name != most]
     return [path for path in paths if layout_of(path).family == most], left_out
 
 
@@ -184,8 +182,8 @@ def _pattern(folder: str, chosen: list[str], paths: list[str]) -> str:
     """
     if chosen == paths:
         return folder
-    pattern = f"{folder}/" if folder else ""
-    pattern += f"**/*{_ending(chosen[0])}"
+    ending = max((one for one in SUFFIXES["found"] if chosen[0].endswith(one)), key=len)
+    pattern = f"{f'{folder}/' if folder else ''}**/*{ending}"
     expression = glob_expression(pattern)
     if [path for path in paths if expression.fullmatch(path)] != chosen:
         raise InputError(
@@ -194,10 +192,6 @@ def _pattern(folder: str, chosen: list[str], paths: list[str]) -> str:
             " their own"
         )
     return pattern
-
-
-def _ending(path: str) -> str:
-    return max((suffix for suffix in SUFFIXES["found"] if path.endswith(suffix)), key=len)
 
 
 def licence_of(card: str) -> str | None:
