@@ -24,7 +24,7 @@ from typing import Any
 from mixtures.errors import InputError, RecipeError
 from mixtures.recipe.source_definition import SourceDefinition
 from pipeline.inputs.adapters.rows import BadRecord, NeededColumn
-from pipeline.inputs.contents.names import splits_of
+from pipeline.inputs.contents.names import is_hidden, splits_of
 from pipeline.inputs.file import SUFFIXES, InputFile
 from pipeline.inputs.listing import list_files
 from pipeline.inputs.readers.document import DocumentReader, RowLayout
@@ -169,12 +169,8 @@ def _columns(file: InputFile, definition: SourceDefinition) -> tuple[str, ...]:
 
 
 def _folder(folder: Path, column: str | None, source: SourceDefinition | None) -> Dataset:
-    present = sorted(
-        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
-    )
-    present = [
-        path for path in present if not any(part.startswith(".") for part in path.split("/"))
-    ]
+    files = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    present = sorted(path for path in files if not is_hidden(path))
     definitions = (
         [source]
         if source
@@ -187,17 +183,17 @@ def _folder(folder: Path, column: str | None, source: SourceDefinition | None) -
     for path in present:
         if any(path.endswith(SUFFIXES.get(definition.format, ())) for definition in definitions):
             _refuse_empty(folder.resolve() / path)
-    files = [
+    listed = [
         (file, definition) for definition in definitions for file in list_files(definition, folder)
     ]
-    if not files:
+    if not listed:
         raise InputError(
             f"{folder}: holds no file of {_endings()}; name the files' folder, or convert them"
         )
-    read = {file.path for file, _ in files}
+    read = {file.path for file, _ in listed}
     unread = tuple(path for path in present if path not in read)
     return Dataset(
-        tuple(sorted(files, key=lambda one: one[0].path.encode())),
+        tuple(sorted(listed, key=lambda one: one[0].path.encode())),
         column,
         source is not None,
         unread,

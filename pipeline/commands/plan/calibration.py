@@ -101,21 +101,13 @@ def _rates(calibration: dict[str, Any]) -> Rates:
     kernels = {name: int(calibration["kernels"][name]) for name in REFERENCE}
     if min(kernels.values()) <= 0:
         raise ValueError("a rate is not above 0")
-    rates = [name for name in Rates.__dataclass_fields__ if name != "basis"]
-    ratios = {
-        name: (kernels[kernel], REFERENCE[kernel])
-        for name in rates
-        for kernel in [_KERNEL_OF.get(name, name)]
-    }
-    scaled = {
-        name: max(getattr(DEFAULT_RATES, name) * here // reference, 1)
-        for name, (here, reference) in ratios.items()
-    }
-    return replace(
-        DEFAULT_RATES,
-        **scaled,
-        basis=f"calibrated on this machine, {str(calibration['date'])[:10]}",
-    )
+    basis = f"calibrated on this machine, {str(calibration['date'])[:10]}"
+    scaled = {}
+    for name in Rates.__dataclass_fields__.keys() - {"basis"}:
+        kernel = _KERNEL_OF.get(name, name)
+        rate = getattr(DEFAULT_RATES, name) * kernels[kernel] // REFERENCE[kernel]
+        scaled[name] = max(rate, 1)
+    return replace(DEFAULT_RATES, **scaled, basis=basis)
 
 
 def _machine() -> str:

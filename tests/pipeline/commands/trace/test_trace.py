@@ -97,6 +97,9 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
+BEYOND = ("--source", "b", "--file", "part-1.jsonl", "--row", 10**6)
+
+
 def passes(*arguments: Any) -> command_line.Ended:
     return command_line.passes(*map(str, arguments))
 
@@ -432,19 +435,7 @@ def test_nonsense_is_refused_with_what_there_is(work):
     assert "0 to" in fails(
         2, "trace", out, "--source", "a", "--file", "part-0.jsonl", "--row", 10**12, *store
     )
-    assert "--store" in fails(
-        2,
-        "trace",
-        out,
-        "--source",
-        "b",
-        "--file",
-        "part-1.jsonl",
-        "--row",
-        10**6,
-        "--store",
-        work / "nowhere",
-    )
+    assert "--store" in fails(2, "trace", out, *BEYOND, "--store", work / "nowhere")
     fails(2, "trace", out, "--source", "a")
     fails(2, "trace", out)
     fails(2, "trace", out, "--token", "-1")
@@ -516,17 +507,4 @@ def test_another_store_is_refused(work, tmp_path):
     shutil.copytree(work / "store", tmp_path / "store")
     gone = next(path for path in (tmp_path / "store" / "sources").glob("b-*/*"))
     shutil.rmtree(gone)
-    message = fails(
-        6,
-        "trace",
-        out,
-        "--source",
-        "b",
-        "--file",
-        "part-1.jsonl",
-        "--row",
-        10**6,
-        "--store",
-        tmp_path / "store",
-    )
-    assert "part-" in message
+    assert "part-" in fails(6, "trace", out, *BEYOND, "--store", tmp_path / "store")
