@@ -292,7 +292,7 @@ def test_each_line_of_the_example_of_filters_is_one_that_a_recipe_may_have(tmp_p
 
 
 def test_the_example_of_a_filter_and_of_a_profile_are_read(tmp_path: Path):
-    from mixtures.rules.filter_definition import read_filter
+    from mixtures.rules.filter_files import read_filter
     from pipeline.executors.slurm.profile import load_profile
 
     (tmp_path / "filter.yaml").write_text(fenced(PAGES[FILTERS], "yaml")[0])

@@ -32,12 +32,8 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from mixtures.errors import RecipeError
 from mixtures.keys import KEY_SPACE, key_bound, order_keys
-from mixtures.rules.filter_definition import (
-    MAX_THRESHOLD,
-    BlocklistPin,
-    FilterBundle,
-    FilterDefinition,
-)
+from mixtures.rules.filter_definition import MAX_THRESHOLD, BlocklistPin, FilterDefinition
+from mixtures.rules.filter_files import FilterBundle
 from mixtures.rules.levels import Level
 from mixtures.rules.terms import Mode
 from mixtures.yaml.fields import (

@@ -36,12 +36,10 @@ from mixtures.recipe.tokenizer.definition import ShippedTokenizer, TokenizerDefi
 from mixtures.recipe.tokenizer.request import TokenizerRequest, define
 from mixtures.recipe.tokenizer.request import request_of as tokenizer_request_of
 from mixtures.rules.benchmark import Benchmark, LoadedBenchmark, hashed_benchmark, load_benchmark
-from mixtures.rules.filter_definition import (
+from mixtures.rules.filter_files import (
     FilterBundle,
-    brought_filter,
     filter_of_terms,
-    list_filters,
-    load_filter,
+    find_filter,
     read_filter,
     refuse_no_folder,
     unknown_filter,
@@ -366,13 +364,11 @@ class _Reading:
     def _bundle(self, folder: Path, name: str) -> FilterBundle | None:
         if is_file_reference(name):
             return read_filter(file_beside(folder, name))
-        if self._filters is not None and (brought := brought_filter(self._filters, name)):
-            return read_filter(brought)
+        if file := find_filter(name, self._filters):
+            return read_filter(file)
         if name in NOT_PUBLISHED:
             return None
-        if name not in list_filters():
-            raise UnknownReferenceError(unknown_filter(name, self._filters))
-        return load_filter(name)
+        raise UnknownReferenceError(unknown_filter(name, self._filters))
 
     def _benchmark(
         self, recipe: Path, location: Location, asked: str | Benchmark

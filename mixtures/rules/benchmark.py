@@ -50,7 +50,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from mixtures.errors import InputError
-from mixtures.rules.filter_definition import Sha256, sha256_of
+from mixtures.rules.filter_definition import Sha256
+from mixtures.rules.filter_files import sha256_of
 from mixtures.yaml.fields import (
     Checked,
     Exact,

@@ -20,7 +20,7 @@ from mixtures.mix.files import TOKENS
 from mixtures.mix.judged.arms import MaskClaim, MaskedClaim
 from mixtures.mix.slots import MASK, MASK_FILE, MaskRuns, windows_touched
 from mixtures.mix.tables import part_hash
-from mixtures.rules.filter_definition import load_terms
+from mixtures.rules.filter_files import load_terms
 from mixtures.stream.arms.study import LoadedStudy
 from pipeline.arms.base import Base
 from pipeline.arms.slots import Places

@@ -1,7 +1,7 @@
 """A filter that is open and proven: its files have their pinned hashes, and its golden decisions
 have come out as its file says.
 
-    load_filter (mixtures.rules.filter_definition) -> Filter.open
+    load_filter (mixtures.rules.filter_files) -> Filter.open
     judge(texts) -> terms, escalated, scores, flagged
 
 The decision on a document depends on its text and on `identity` alone, not on the texts beside it.
@@ -22,13 +22,8 @@ import numpy.typing as npt
 from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.keys import content_of
 from mixtures.recipe.filter_use import at_level
-from mixtures.rules.filter_definition import (
-    ClassifierPin,
-    FilterBundle,
-    FilterDefinition,
-    load_filter,
-    load_terms,
-)
+from mixtures.rules.filter_definition import ClassifierPin, FilterDefinition
+from mixtures.rules.filter_files import FilterBundle, load_filter, load_terms
 from mixtures.rules.levels import Level
 from pipeline.judges.annotators.blocklist import Blocklist
 from pipeline.judges.classifiers import Classifier, open_classifier

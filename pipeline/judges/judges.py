@@ -20,7 +20,8 @@ from mixtures.errors import ManifestError
 from mixtures.keys import ALL_KEYS, KeyRange, merged
 from mixtures.recipe.filter_use import FilterUse
 from mixtures.rules.benchmark import LoadedBenchmark
-from mixtures.rules.filter_definition import ClassifierPin, FilterBundle
+from mixtures.rules.filter_definition import ClassifierPin
+from mixtures.rules.filter_files import FilterBundle
 from pipeline.executors.stage import PartitionUnit, Plan
 from pipeline.judges.annotators.reading import PlannedBenchmark, PlannedBlocklist, opened_index
 from pipeline.judges.filter import Filter

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from mixtures.errors import RecipeError
 from mixtures.mix.claims import Claims
 from mixtures.mix.judged.filters import FilterClaim
-from mixtures.rules.filter_definition import list_filters, load_filter, load_terms, read_filter
+from mixtures.rules.filter_files import list_filters, load_filter, load_terms, read_filter
 from mixtures.rules.terms import Mode, matches_naive
 from pipeline.lookup.tokenizer import find_of_mix
 from pipeline.tokens.decoder import Decoder

@@ -117,7 +117,7 @@ class Bench:
 
     def _write_peers_input(self) -> None:
         from mixtures.recipe.load import load_recipe
-        from mixtures.rules.filter_definition import load_terms
+        from mixtures.rules.filter_files import load_terms
         from pipeline.judges.annotators.evaluation_sets import read_benchmark
 
         recipe = load_recipe(str(self.folder / "everything.yaml"))

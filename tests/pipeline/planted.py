@@ -23,7 +23,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from mixtures.keys import order_key
-from mixtures.rules.filter_definition import read_filter
+from mixtures.rules.filter_files import read_filter
 from pipeline.commands.filter.train import TrainRequest, make_bundle
 from pipeline.judges.classifiers import open_classifier
 from pipeline.judges.classifiers.training import Goal

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from mixtures.errors import RecipeError
-from mixtures.rules.blocks import installed_block
+from mixtures.recipe.quality.blocks import installed_block
 from mixtures.yaml.fields import (
     Checked,
     Exact,
@@ -212,8 +212,9 @@ class LengthQuality(Checked):
 
 
 class BlockQuality(Model):
-    """A filter or formatter of an installed package (`mixtures.rules.blocks`). arguments: by name,
-    text or lists of it, typed by the block itself.
+    """A filter or formatter of an installed package (`mixtures.recipe.quality.blocks`).
+
+    arguments: by name, text or lists of it, typed by the block itself.
 
     distribution, version, sha256: of the code that is meant; left out, they are those of what is
         installed when the recipe is read, and stand in its digest and in the store's key.

@@ -30,7 +30,8 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from mixtures.errors import InputError, RecipeError
-from mixtures.rules.filter_definition import BlocklistPin, FilterDefinition, load_filter, load_terms
+from mixtures.rules.filter_definition import BlocklistPin, FilterDefinition
+from mixtures.rules.filter_files import load_filter, load_terms
 from mixtures.rules.levels import ScoredLevel
 from mixtures.rules.terms import Mode, content_hash, parse_blocklist
 from mixtures.yaml.disk import read_bytes

@@ -141,7 +141,7 @@ def _kernels(folder: Path) -> Iterator[tuple[str, int, Callable[[], object]]]:
 
     from mixtures.keys import sort_order
     from mixtures.recipe.load import load_tokenizer_definition
-    from mixtures.rules.filter_definition import load_filter, load_terms
+    from mixtures.rules.filter_files import load_filter, load_terms
     from mixtures.rules.near import PRESETS
     from pipeline.judges.annotators.bands import signatures
     from pipeline.judges.annotators.blocklist import Blocklist

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, ValidationError, create_model
 
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.recipe.quality.arguments import BlockQuality
-from mixtures.rules.blocks import GROUP, installed_block
+from mixtures.recipe.quality.blocks import GROUP, installed_block
 from mixtures.yaml.tree import suggest
 from pipeline.inputs.quality.rule import StepRule, filter_rule
 

@@ -29,7 +29,8 @@ from pydantic import PlainSerializer
 
 from mixtures.keys import KeyRange
 from mixtures.rules.benchmark import Benchmark, EvaluationSet, LoadedBenchmark
-from mixtures.rules.filter_definition import BlocklistPin, load_terms
+from mixtures.rules.filter_definition import BlocklistPin
+from mixtures.rules.filter_files import load_terms
 from mixtures.rules.near import NearRule
 from pipeline.judges.annotators.annotator import BandAnnotator, GramAnnotator, Notes, TermAnnotator
 from pipeline.judges.annotators.folding import BATCH_CHARS, Batch

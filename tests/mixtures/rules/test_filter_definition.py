@@ -13,15 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixtures.errors import InputError, ManifestError, RecipeError
-from mixtures.rules.filter_definition import (
-    MILLION,
-    BlocklistPin,
-    ClassifierPin,
-    FilterDefinition,
-    list_filters,
-    load_filter,
-    load_terms,
-)
+from mixtures.rules.filter_definition import MILLION, BlocklistPin, ClassifierPin, FilterDefinition
+from mixtures.rules.filter_files import list_filters, load_filter, load_terms
 
 TERMS = b"Abrin\nRicin\nLassa virus\n"
 SHA256 = hashlib.sha256(TERMS).hexdigest()

@@ -15,7 +15,7 @@ from mixtures.audit import audit_mix
 from mixtures.errors import RecipeError
 from mixtures.mix.claims import read_claims
 from mixtures.recipe.load import load_recipe
-from mixtures.rules.filter_definition import load_filter
+from mixtures.rules.filter_files import load_filter
 from mixtures.rules.levels import LEVELS
 from pipeline.commands.build.report import show
 from pipeline.commands.filter.train import (

@@ -28,7 +28,7 @@ import recipes
 from annealmix.__main__ import main
 from mixtures.errors import RecipeError
 from mixtures.keys import digest_columns, text_digest
-from mixtures.rules.filter_definition import load_filter
+from mixtures.rules.filter_files import load_filter
 from mixtures.rules.terms import content_hash
 from mixtures.yaml.tree import parse_yaml
 from pipeline.commands.filter.check import CheckRequest, CheckResult, run_check
