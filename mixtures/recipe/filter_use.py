@@ -147,9 +147,8 @@ def request_of(value: Any) -> Any:
     return {"use": value} if isinstance(value, str) else value
 
 
-FilterRequests = Annotated[
-    tuple[Annotated[FilterRequest, BeforeValidator(request_of)], ...], Field(max_length=16)
-]
+FilterField = Annotated[FilterRequest, BeforeValidator(request_of)]
+FilterRequests = Annotated[tuple[FilterField, ...], Field(max_length=16)]
 
 
 class Insert(Model):

@@ -17,7 +17,8 @@ from typing import NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from mixtures.errors import ManifestError, RecipeError
-from mixtures.recipe.filter_use import NOT_PUBLISHED, FilterRequest, FilterUse
+from mixtures.recipe.decontaminate import EvaluationSetField
+from mixtures.recipe.filter_use import NOT_PUBLISHED, FilterField, FilterRequest, FilterUse
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.model import Recipe
 from mixtures.recipe.references import (
@@ -33,8 +34,7 @@ from mixtures.recipe.references import (
 from mixtures.recipe.source_definition import SourceDefinition
 from mixtures.recipe.source_request import HUB_URL, SourceRequest, is_url, split_glob
 from mixtures.recipe.tokenizer.definition import ShippedTokenizer, TokenizerDefinition
-from mixtures.recipe.tokenizer.request import TokenizerRequest, define
-from mixtures.recipe.tokenizer.request import request_of as tokenizer_request_of
+from mixtures.recipe.tokenizer.request import TokenizerField, TokenizerRequest, define
 from mixtures.rules.benchmark import Benchmark, LoadedBenchmark, hashed_benchmark, load_benchmark
 from mixtures.rules.filter_files import (
     FilterBundle,
@@ -249,18 +249,18 @@ class _Reading:
         ]
         tokenizers = [
             references.follow(location, partial(self._tokenizer, folder, request, lock))
-            for location, request in references.requests(
-                ("tokenizer",), TokenizerRequest, tokenizer_request_of
-            )
+            for location, request in references.wanted(("tokenizer",), TokenizerField)
         ]
         filters = [
             references.follow(location, partial(self._filter, file, location, request))
-            for location, request in references.requests(("filters", "*"), FilterRequest)
+            for location, request in references.wanted(("filters", "*"), FilterField)
         ]
         same_names(tree, ("filters",), [item.label for item in filters if item], faults)
         benchmarks = [
             references.follow(location, partial(self._benchmark, file, location, asked))
-            for location, asked in references.sets(("decontaminate", "sets", "*"))
+            for location, asked in references.wanted(
+                ("decontaminate", "sets", "*"), EvaluationSetField
+            )
         ]
         same_names(
             tree,
@@ -291,7 +291,7 @@ class _Reading:
     def _inline(self, folder: Path, references: References) -> dict[str, _InlineSource]:
         """Sources whose definitions stand in the recipe."""
         sources = {}
-        for (_, name), request in references.requests(("sources", "*"), SourceRequest):
+        for (_, name), request in references.wanted(("sources", "*"), SourceRequest):
             if request.data is not None:
                 location = ("sources", name, "data")
                 found = references.follow(location, partial(_inline, folder, str(name), request))

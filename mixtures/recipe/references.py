@@ -6,22 +6,19 @@ A name leads to what is shipped, a path to a file below the recipe's folder, thr
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from mixtures.errors import RecipeError
-from mixtures.recipe.decontaminate import EvaluationSetField
-from mixtures.recipe.filter_use import request_of
 from mixtures.recipe.source_definition import SourceDefinition
 from mixtures.recipe.tokenizer.form import is_tokenizer
-from mixtures.rules.benchmark import Benchmark
 from mixtures.yaml.disk import is_below, is_file, json_heads, names_in
 from mixtures.yaml.fields import Location
 from mixtures.yaml.tree import Fault, YamlTree, fault_at, suggest
 
-M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
 
 
@@ -81,36 +78,15 @@ class References:
         self._faults = faults
         self.broken: list[str] = []
 
-    def wanted(self, pattern: Location, form: Any) -> list[tuple[Location, str]]:
-        """Find the well-formed values at a place; `*` stands for every key or index."""
-        return [
-            (at, value)
-            for at, value in self._places(pattern)
-            if isinstance(value, str) and _fits(form, value)
-        ]
-
-    def requests(
-        self, pattern: Location, model: type[M], record_of: Callable[[Any], Any] = request_of
-    ) -> list[tuple[Location, M]]:
-        """Find the records at a place that are well-formed. record_of: what a bare text says;
-        its `use`, if nothing else is given.
+    def wanted(self, pattern: Location, form: Any) -> list[tuple[Location, Any]]:
+        """Find what is well-formed at a place, each as its form, a type of pydantic's, has it; `*`
+        stands for every key or index.
         """
-        records = []
+        adapter, found = TypeAdapter(form), []
         for at, value in self._places(pattern):
-            record = record_of(value)
-            if isinstance(record, Mapping) and _fits(model, record):
-                records.append((at, model.model_validate(record)))
-        return records
-
-    def sets(self, pattern: Location) -> list[tuple[Location, str | Benchmark]]:
-        """Find the evaluation sets at a place that are well-formed: files, or the sets
-        themselves.
-        """
-        return [
-            (at, Benchmark.model_validate(value) if isinstance(value, Mapping) else value)
-            for at, value in self._places(pattern)
-            if _fits(EvaluationSetField, value)
-        ]
+            with suppress(ValidationError):
+                found.append((at, adapter.validate_python(value)))
+        return found
 
     def _places(self, pattern: Location) -> list[tuple[Location, Any]]:
         places: list[tuple[Location, Any]] = [((), self._tree.value)]
@@ -138,14 +114,6 @@ def _items(value: Any) -> list[tuple[str | int, Any]]:
     if isinstance(value, Mapping):
         return list(value.items())
     return list(enumerate(value)) if isinstance(value, list) else []
-
-
-def _fits(form: Any, value: Any) -> bool:
-    try:
-        TypeAdapter(form).validate_python(value)
-    except ValidationError:
-        return False
-    return True
 
 
 def name_clashes(

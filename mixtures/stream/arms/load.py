@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mixtures.errors import RecipeError
 from mixtures.keys import key_bound
-from mixtures.recipe.filter_use import FilterRequest, FilterUse
+from mixtures.recipe.filter_use import FilterField, FilterUse
 from mixtures.recipe.load import FetchTokenizer, filter_of, load_recipe
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.references import References, file_beside
@@ -47,7 +47,7 @@ def load_study(
         str(location[1]): references.follow(
             location, partial(filter_of, file, location, request, filters)
         )
-        for location, request in references.requests(("arms", "*", "remove"), FilterRequest)
+        for location, request in references.wanted(("arms", "*", "remove"), FilterField)
     }
     base = next((one for one in bases if one), None)
     found = {name: use for name, use in used.items() if use}

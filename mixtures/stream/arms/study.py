@@ -27,7 +27,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from mixtures.errors import RecipeError
 from mixtures.keys import KeyRange, key_bound
-from mixtures.recipe.filter_use import FilterRequest, FilterUse, request_of
+from mixtures.recipe.filter_use import FilterField, FilterUse
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.stream.arms.donors import RULE, Fill
 from mixtures.yaml.disk import shown
@@ -79,7 +79,7 @@ Filling = Annotated[
 class Arm(Described):
     """A mix that differs from the base in the slots of what its filter removes."""
 
-    remove: Annotated[FilterRequest, BeforeValidator(request_of)]
+    remove: FilterField
     """The filter, its dose or its placebo, as in a recipe's `filters`."""
     fill: Filling
     """What stands in the slots: `fresh`, documents that the base does not use; `approved`, those
