@@ -92,9 +92,10 @@ def tokens_for_steps(trainer: Trainer, steps: int, batch: int, sequence: int) ->
     }[trainer]
 
 
-def neox_epochs(num_tokens: int, sequence: int, samples: int) -> int:
-    """Epochs that GPT-NeoX pools for `samples` sequences: the least e >= 1 with (e * num_tokens -
-    1) // sequence >= samples.
+def pooled_epochs(num_tokens: int, sequence: int, samples: int) -> int:
+    """Epochs that GPT-NeoX and megatron-core open for `samples` sequences: the least e >= 1 with
+    (e * num_tokens - 1) // sequence >= samples. megatron-core adds the 1 by default
+    (`add_extra_token_to_sequence`).
     """
     require_positive(num_tokens=num_tokens, sequence=sequence)
     return max(1, -(-(samples * sequence + 1) // num_tokens))
@@ -132,14 +133,6 @@ def neox_exposure(num_tokens: int, tokens_read: int) -> Exposure:
     return _exposure(epochs, tokens_read / (epochs * num_tokens))
 
 
-def megatron_epochs(num_tokens: int, sequence: int, samples: int) -> int:
-    """Epochs of megatron-core: the least e >= 1 with e * num_tokens >= samples * sequence + 1, with
-    the extra token that it adds by default (`add_extra_token_to_sequence`).
-    """
-    require_positive(num_tokens=num_tokens, sequence=sequence)
-    return max(1, -(-(samples * sequence + 1) // num_tokens))
-
-
 def megatron_samples(num_tokens: int, sequence: int, epochs: int) -> int:
     """Sequences that megatron-core cuts out of `epochs` epochs; as always in training, without the
     last partial one.
@@ -154,7 +147,7 @@ def megatron_schedule(num_tokens: int, sequence: int, samples: int) -> MegatronS
     The last of several epochs is kept apart if it gives fewer than int(0.80 * sequences of one
     epoch): then all the others are read whole before it. Otherwise all are pooled, as in GPT-NeoX.
     """
-    epochs = megatron_epochs(num_tokens, sequence, samples)
+    epochs = pooled_epochs(num_tokens, sequence, samples)
     if epochs == 1:
         return MegatronSchedule(1, False, 0, samples)
     before = megatron_samples(num_tokens, sequence, epochs - 1)

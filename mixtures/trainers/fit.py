@@ -15,12 +15,12 @@ from mixtures.trainers.epochs import (
     megatron_schedule,
     nanotron_exposure,
     nanotron_windows,
-    neox_epochs,
     neox_exposure,
     neox_served,
     olmo_exposure,
     olmo_steps,
     olmo_windows,
+    pooled_epochs,
     require_positive,
     tokens_for_steps,
 )
@@ -173,7 +173,7 @@ class _Outcome(NamedTuple):
 
 
 def _neox_outcome(num_tokens: int, sequence: int, batch: int, steps: int) -> _Outcome:
-    epochs = neox_epochs(num_tokens, sequence, steps * batch)
+    epochs = pooled_epochs(num_tokens, sequence, steps * batch)
     exposure = neox_exposure(num_tokens, steps * batch * sequence + 1)
     served = neox_served(num_tokens, sequence, epochs) // batch
     repeat = None if served >= steps else served

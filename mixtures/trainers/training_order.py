@@ -44,7 +44,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.trainers.epochs import megatron_samples, megatron_schedule, neox_epochs
+from mixtures.trainers.epochs import megatron_samples, megatron_schedule, pooled_epochs
 from mixtures.trainers.names import OrderName
 
 # documents of all epochs together, which both trainers number in int32; and samples
@@ -67,13 +67,9 @@ class OrderRequest:
 
     def epochs(self, num_tokens: int) -> int:
         """Epochs that the trainer opens over a mix of `num_tokens` tokens."""
-        if self.trainer == "neox":
-            return neox_epochs(num_tokens, self.sequence, self.samples)
-        return (
-            megatron_schedule(num_tokens, self.sequence, self.samples).epochs
-            if self.trainer == "megatron"
-            else 1
-        )
+        if self.trainer == "file-order":
+            return 1
+        return pooled_epochs(num_tokens, self.sequence, self.samples)
 
     def served(self, num_tokens: int) -> int:
         """Samples that the trainer's loader can serve of those epochs; GPT-NeoX's one fewer than it

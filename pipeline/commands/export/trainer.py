@@ -18,7 +18,7 @@ from mixtures.mix.files import INDEX, TOKENS
 from mixtures.mix.slots import MaskRuns
 from mixtures.mix.trace import TracedMix
 from mixtures.trainers.config import MASKED, TrainedMix, configuration, warnings
-from mixtures.trainers.epochs import neox_epochs, neox_weighted_samples
+from mixtures.trainers.epochs import neox_weighted_samples, pooled_epochs
 from mixtures.trainers.fit import most_steps
 from mixtures.trainers.names import SEEDS, Trainer
 from mixtures.trainers.schedule import Schedule, schedule_for
@@ -132,7 +132,7 @@ def _masked_neox(schedule: Schedule, claims: Claims, *, asked: bool) -> Schedule
 
     def fits(steps: int) -> bool:
         samples = neox_weighted_samples(steps * batch)
-        return neox_epochs(num_tokens, sequence, samples) == 1
+        return pooled_epochs(num_tokens, sequence, samples) == 1
 
     if fits(schedule.steps):
         return schedule

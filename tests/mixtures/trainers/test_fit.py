@@ -20,18 +20,17 @@ from hypothesis import strategies as st
 
 from mixtures.trainers.epochs import (
     Exposure,
-    megatron_epochs,
     megatron_exposure,
     megatron_samples,
     megatron_schedule,
     nanotron_exposure,
     nanotron_windows,
-    neox_epochs,
     neox_exposure,
     neox_served,
     olmo_exposure,
     olmo_steps,
     olmo_windows,
+    pooled_epochs,
     tokens_for_steps,
 )
 from mixtures.trainers.fit import most_steps, trainer_fit
@@ -94,7 +93,7 @@ def batches_served(read: list[list[int]], batch: int) -> int:
 @given(SIZES, SMALL, st.integers(1, 60))
 def test_neox_pools_as_many_epochs_as_its_index_building_does(sizes, sequence, samples):
     epochs, read = simulate_neox(sizes, sequence, samples, np.random.default_rng(0))
-    assert neox_epochs(sum(sizes), sequence, samples) == epochs
+    assert pooled_epochs(sum(sizes), sequence, samples) == epochs
     assert len(read) == (epochs * sum(sizes) - 1) // sequence
 
 
@@ -116,16 +115,8 @@ def test_tokens_for_steps_are_the_least_that_the_trainer_makes_them_of(steps, ba
     neox = tokens_for_steps("neox", steps, batch, sequence)
     megatron = tokens_for_steps("megatron", steps, batch, sequence)
     assert neox == megatron + sequence
-    assert neox_epochs(megatron, sequence, steps * batch) == 1
-    assert neox_epochs(megatron - 1, sequence, steps * batch) > 1
-
-
-@given(SIZES, SMALL, st.integers(1, 60))
-def test_megatron_core_opens_as_many_epochs_as_neox(sizes, sequence, samples):
-    num_tokens = sum(sizes)
-    assert megatron_epochs(num_tokens, sequence, samples) == neox_epochs(
-        num_tokens, sequence, samples
-    )
+    assert pooled_epochs(megatron, sequence, steps * batch) == 1
+    assert pooled_epochs(megatron - 1, sequence, steps * batch) > 1
 
 
 @given(SIZES, SMALL, st.integers(1, 5))
@@ -385,8 +376,7 @@ def test_numbers_that_are_not_positive_are_refused(numbers):
         (neox_served, {"num_tokens": 9, "sequence": 9, "epochs": 9}),
         (megatron_samples, {"num_tokens": 9, "sequence": 9, "epochs": 9}),
         (neox_exposure, {"num_tokens": 9, "tokens_read": 9}),
-        (partial(neox_epochs, samples=9), {"num_tokens": 9, "sequence": 9}),
-        (partial(megatron_epochs, samples=9), {"num_tokens": 9, "sequence": 9}),
+        (partial(pooled_epochs, samples=9), {"num_tokens": 9, "sequence": 9}),
         (olmo_windows, {"num_tokens": 9, "sequence": 9}),
         (nanotron_windows, {"num_tokens": 9, "sequence": 9}),
         (partial(olmo_steps, 9, 9), {"batch": 9}),
