@@ -77,15 +77,8 @@ class SupplyEstimate:
             math.hypot((bound - self.tokens) * share, chance) for bound in (self.low, self.high)
         )
         squares = int(self.square_tokens * share)
-        return SupplyEstimate(
-            documents,
-            tokens,
-            self.basis,
-            max(int(tokens - low), 0),
-            math.ceil(tokens + high),
-            text_bytes,
-            squares,
-        )
+        least, most = max(int(tokens - low), 0), math.ceil(tokens + high)
+        return SupplyEstimate(documents, tokens, self.basis, least, most, text_bytes, squares)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from blake3 import blake3
@@ -17,11 +16,11 @@ from mixtures.audit.pair import pointer_faults, try_open
 from mixtures.audit.quotas import RecipeChecks
 from mixtures.audit.report import AuditReport, Check, SourceFigures, impossible, judge, unread
 from mixtures.audit.stream import Progress, check_stream
-from mixtures.audit.tables.columns import DocumentCheck, walk
+from mixtures.audit.tables.columns import DocumentCheck, Uint64s, walk
 from mixtures.audit.tables.mask import Masked
 from mixtures.audit.tables.parts import PartReader, read_part
 from mixtures.audit.tables.placement import CountedQuotas, PrefixBound, StreamOrder, TableIndex
-from mixtures.audit.tables.repeats import Distinct, Origins, Repeats, digests_with_keys
+from mixtures.audit.tables.repeats import Distinct, Origins, Repeats, is_among
 from mixtures.audit.tables.sequence import Cuts, Epochs, KeyOrder, KeyRanges
 from mixtures.audit.tables.slot_table import SlotTable
 from mixtures.audit.tables.slots import Slots
@@ -168,11 +167,9 @@ class _MixAudit:
             content = blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest()
         except OSError as error:
             return unread("idx hash", f"{path}: {error.strerror or error}")
-        faults = (
-            []
-            if content == self.claims.hashes.idx
-            else [f"{path}: {content}, the manifest says {self.claims.hashes.idx}"]
-        )
+        faults = []
+        if content != self.claims.hashes.idx:
+            faults.append(f"{path}: {content}, the manifest says {self.claims.hashes.idx}")
         return judge("idx hash", content[:16], faults)
 
     def _index(self) -> Check:
@@ -189,24 +186,25 @@ class _MixAudit:
             faults,
         )
 
-    def _digests_with_keys(self, keys: Any) -> Any:
+    def _digests_with_keys(self, keys: Uint64s) -> Uint64s:
+        """Digests of the documents that may occur once alone and have one of some order keys:
+        uint64 [num_found, 2]. keys: uint64 [num_keys], ascending.
+        """
         inserts = [at for at, source in enumerate(self.claims.sources) if source.insert]
-
-        def parts() -> Iterator[tuple[Any, Any, Any]]:
-            for number in range(len(self.claims.hashes.documents_parts)):
-                path = part_path(self.folder, "documents", number)
-                names = ["position", "source", "digest", "epoch", "copy"]
-                columns = read_part(path, DOCUMENTS, self.max_rows, names, spelled=False)
-                digest = digest_columns(columns["digest"])
-                once = (
-                    (columns["epoch"] == 0)
-                    & (columns["copy"] == 0)
-                    & ~np.isin(self.claims.strands_of(columns), inserts)
-                    & ~self.slots.repeated(self.slots.at(columns["position"]))
-                )
-                yield digest, order_keys(digest), once
-
-        return digests_with_keys(parts(), keys)
+        found = [np.empty((0, 2), np.uint64)]
+        for number in range(len(self.claims.hashes.documents_parts)):
+            path = part_path(self.folder, "documents", number)
+            names = ["position", "source", "digest", "epoch", "copy"]
+            columns = read_part(path, DOCUMENTS, self.max_rows, names, spelled=False)
+            digest = digest_columns(columns["digest"])
+            once = (
+                (columns["epoch"] == 0)
+                & (columns["copy"] == 0)
+                & ~np.isin(self.claims.strands_of(columns), inserts)
+                & ~self.slots.repeated(self.slots.at(columns["position"]))
+            )
+            found.append(digest[once & is_among(order_keys(digest), keys)])
+        return np.concatenate(found)
 
     def _sources(self, quotas: CountedQuotas, bound: PrefixBound) -> Iterator[SourceFigures]:
         published = self.claims.published.sources

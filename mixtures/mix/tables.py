@@ -115,8 +115,7 @@ def _array(field: pa.Field, values: Any) -> pa.Array:
     if pa.types.is_boolean(field.type):
         buffers = [None, pa.py_buffer(np.packbits(values, bitorder="little"))]
     else:
-        dtype = _LITTLE_ENDIAN[field.name]
-        buffers = [None, pa.py_buffer(np.ascontiguousarray(values).astype(dtype))]
+        buffers = [None, pa.py_buffer(np.ascontiguousarray(values).astype(_dtype(field)))]
     return pa.Array.from_buffers(field.type, len(values), buffers)
 
 
@@ -145,12 +144,8 @@ def from_arrow(schema: pa.Schema, table: pa.Table, *, spelled: bool = True) -> C
         if array.null_count:
             raise ValueError(f"column {field.name} has {array.null_count} nulls")
         if field.name == "digest":
-            raw = (
-                np.frombuffer(array.buffers()[1], np.uint8) if len(array) else np.empty(0, np.uint8)
-            )
-            columns[field.name] = raw[16 * array.offset : 16 * (array.offset + len(array))].reshape(
-                -1, 16
-            )
+            raw = np.frombuffer(array.buffers()[1] or b"", np.uint8)[16 * array.offset :]
+            columns[field.name] = raw[: 16 * len(array)].reshape(-1, 16)
         elif pa.types.is_string(field.type):
             texts = _texts(field.name, array)
             columns[field.name] = texts.objects() if spelled else texts
@@ -179,24 +174,11 @@ def _values(array: pa.Array) -> npt.NDArray[Any]:
     return values
 
 
-_LITTLE_ENDIAN = {
-    "position": "<u8",
-    "first_token": "<u8",
-    "num_tokens": "<u4",
-    "digest": "u1",
-    "epoch": "<u2",
-    "copy": "<u2",
-    "cut": "u1",
-    "row": "<u8",
-    "slot": "<u8",
-    "start": "<u8",
-    "offset": "<u4",
-    "length": "<u4",
-    "donor_tokens": "<u4",
-    "repeat": "<u4",
-    "of_base": "u1",
-    "rewrite": "u1",
-}
+def _dtype(field: pa.Field) -> np.dtype[Any]:
+    """Of the values of a column of numbers, bits or digests, little-endian."""
+    number = field.type.to_pandas_dtype() if pa.types.is_integer(field.type) else np.uint8
+    dtype: np.dtype[Any] = np.dtype(number).newbyteorder("<")
+    return dtype
 
 
 def part_hash(schema: pa.Schema, columns: Columns) -> str:
@@ -213,7 +195,7 @@ def part_hash(schema: pa.Schema, columns: Columns) -> str:
         if pa.types.is_string(field.type):
             raw = Texts.of(values).spelled(b"\0").buffers()[2] or b""
         else:
-            raw = np.ascontiguousarray(values).astype(_LITTLE_ENDIAN[field.name]).tobytes()
+            raw = np.ascontiguousarray(values).astype(_dtype(field)).tobytes()
         whole.update(blake3(raw).digest())
     return whole.hexdigest()
 

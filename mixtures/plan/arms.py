@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
+from pydantic_core import to_jsonable_python
 
 from mixtures.keys import KEY_SPACE
 from mixtures.plan.chances import Chances, Known, chances_of, fresh_arms
@@ -69,16 +70,10 @@ class StudyPlan:
 
     def as_json(self) -> dict[str, object]:
         """Integers and strings; keys of donors as shares of the key space."""
-        arms = {name: asdict(row) for name, row in self.arms.items()}
+        fields = {name: value for name, value in vars(self).items() if name != "figures"}
         return {
-            **{name: value for name, value in vars(self).items() if name != "figures"},
-            "sampled_documents": dict(self.sampled_documents),
-            "unknown": dict(self.unknown),
+            **to_jsonable_python(fields),
             "fillings": [_filling(one) for one in self.figures],
-            "arms": arms,
-            "shortages": list(self.shortages),
-            "warnings": list(self.warnings),
-            "notes": list(self.notes),
         }
 
 

@@ -21,10 +21,9 @@ from mixtures.audit.report import Check, judge, unread
 from mixtures.errors import AuditFailed
 from mixtures.mix.claims import Claims
 from mixtures.mix.files import part_path
-from mixtures.mix.tables import DOCUMENTS, PROVENANCE, Columns, from_arrow, part_hash, root_hash
+from mixtures.mix.tables import TABLES, Columns, from_arrow, part_hash, root_hash
 from mixtures.words import first_line, plural
 
-SCHEMAS = {"documents": DOCUMENTS, "provenance": PROVENANCE}
 MAX_TEXT_BYTES = 4096  # of a source's name or a path
 
 UNREADABLE = (
@@ -102,7 +101,7 @@ def proven_part(
 
     Returns: [num_rows] each.
     """
-    path, schema, hashes = part_path(folder, table, number), SCHEMAS[table], claims.hashes
+    path, schema, hashes = part_path(folder, table, number), TABLES[table], claims.hashes
     listed = hashes.documents_parts if table == "documents" else hashes.provenance_parts
     expected = listed[number]
     try:
@@ -136,10 +135,10 @@ class PartReader:
     claims: Claims
     max_rows: int
     hashes: dict[str, list[str | None]] = field(
-        default_factory=lambda: {table: [] for table in SCHEMAS}
+        default_factory=lambda: {table: [] for table in TABLES}
     )
     faults: list[str] = field(default_factory=list)
-    rows: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SCHEMAS, 0))
+    rows: dict[str, int] = field(default_factory=lambda: dict.fromkeys(TABLES, 0))
 
     def __iter__(self) -> Iterator[Part]:
         listed = self.claims.hashes
@@ -150,7 +149,7 @@ class PartReader:
         """[num_rows] each; None where the part cannot be read, and then the fault is noted."""
         if table not in tables_of(self.claims):
             return None
-        path, schema = part_path(self.folder, table, number), SCHEMAS[table]
+        path, schema = part_path(self.folder, table, number), TABLES[table]
         try:
             allowed = self.max_rows - self.rows[table]
             columns = read_part(path, schema, allowed, spelled=False)

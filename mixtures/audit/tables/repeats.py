@@ -4,7 +4,7 @@ read, and in a later epoch (`full`) with the same tokens as the first time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -78,19 +78,6 @@ class Distinct:
         beside = f", {plural(self._beside, 'time')} beside an original" if self._beside else ""
         copied = f", {len(copies):,} of them copied{beside}" if len(copies) else ""
         return judge(self.name, f"{plural(len(keys), 'different document')}{copied}", faults)
-
-
-def digests_with_keys(
-    parts: Iterator[tuple[Uint64s, Uint64s, npt.NDArray[np.bool_]]], keys: Uint64s
-) -> Uint64s:
-    """Digests of the documents whose order key is one of `keys` (ascending). parts: (digests, order
-    keys, whether to look) of each part.
-
-    digests: uint64 [num_docs, 2]; order keys: uint64 [num_docs]; whether to look: bool
-    [num_docs]; keys: uint64 [num_keys]. Returns: uint64 [num_found, 2].
-    """
-    digests = [digest[look & is_among(order_key, keys)] for digest, order_key, look in parts]
-    return np.concatenate([np.empty((0, 2), np.uint64), *digests])
 
 
 def is_among(values: Uint64s, ascending: Uint64s) -> npt.NDArray[np.bool_]:
