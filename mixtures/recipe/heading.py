@@ -12,7 +12,7 @@ from pydantic import BeforeValidator
 
 from mixtures.trainers.names import Trainer
 from mixtures.trainers.schedule import Schedule
-from mixtures.yaml.disk import SHIPPED, names_in, shown
+from mixtures.yaml.disk import SHIPPED, names_in
 from mixtures.yaml.fields import (
     Checked,
     Described,
@@ -86,19 +86,12 @@ class Heading(Described, Checked):
     budget: Annotated[Budget, BeforeValidator(_budget)] | None = None
     """Absent if the sources' supply decides (`all`) or the fixed quotas do."""
 
-    @classmethod
-    def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
-        """None among these."""
-        return ()
-
 
 def shipped_headings() -> list[Heading]:
     """Of every shipped recipe, by name."""
-    files = [SHIPPED / f"{name}.yaml" for name in names_in(SHIPPED)]
-    return [_heading(load_yaml(file, shown(file)).value) for file in files]
-
-
-def _heading(recipe: Mapping[str, Any]) -> Heading:
-    return Heading.model_validate(
-        {name: recipe[name] for name in Heading.model_fields if name in recipe}
-    )
+    recipes = [load_yaml(SHIPPED / f"{name}.yaml").value for name in names_in(SHIPPED)]
+    fields = Heading.model_fields
+    return [
+        Heading.model_validate({name: recipe[name] for name in fields if name in recipe})
+        for recipe in recipes
+    ]

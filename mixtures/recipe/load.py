@@ -52,12 +52,12 @@ from mixtures.yaml.disk import (
     literal_glob,
     names_in,
     read_bytes,
-    read_text,
     shown,
     without_links,
 )
+from mixtures.yaml.events import dotted, refuse
 from mixtures.yaml.fields import LocalPath, Location, Reference, is_file_reference
-from mixtures.yaml.tree import check, dotted, load_yaml, refuse, scan_yaml, validate
+from mixtures.yaml.tree import check, load_yaml, scan_file, validate
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
@@ -155,7 +155,7 @@ def _load_shipped(model: type[M], folder: str, kind: str, name: str) -> M:
 
 
 def _load_definition(model: type[M], file: Path) -> M:
-    return validate(model, load_yaml(file, shown(file)))
+    return validate(model, load_yaml(file))
 
 
 class _InlineSource(NamedTuple):
@@ -222,7 +222,7 @@ class _Reading:
         return self._done[path]
 
     def _read(self, file: Path) -> LoadedRecipe:
-        tree = scan_yaml(read_text(file, shown(file)), shown(file))
+        tree = scan_file(file)
         if "arms" in tree.value:
             raise RecipeError(
                 f"{tree.where}: a study, which `annealmix plan` and `build` take; where a recipe"

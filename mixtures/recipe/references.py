@@ -16,8 +16,9 @@ from mixtures.errors import RecipeError
 from mixtures.recipe.source_definition import SourceDefinition
 from mixtures.recipe.tokenizer.form import is_tokenizer
 from mixtures.yaml.disk import is_below, is_file, json_heads, names_in
+from mixtures.yaml.events import Fault, YamlTree
 from mixtures.yaml.fields import Location
-from mixtures.yaml.tree import Fault, YamlTree, fault_at, suggest
+from mixtures.yaml.tree import fault_at, items_of, suggest
 
 T = TypeVar("T")
 
@@ -94,7 +95,7 @@ class References:
             places = [
                 ((*at, key), item)
                 for at, value in places
-                for key, item in _items(value)
+                for key, item in items_of(value)
                 if part in ("*", key)
             ]
         return places
@@ -110,12 +111,6 @@ class References:
         return None
 
 
-def _items(value: Any) -> list[tuple[str | int, Any]]:
-    if isinstance(value, Mapping):
-        return list(value.items())
-    return list(enumerate(value)) if isinstance(value, list) else []
-
-
 def name_clashes(
     tree: YamlTree, definitions: Mapping[str, SourceDefinition], faults: list[Fault]
 ) -> None:
@@ -128,7 +123,7 @@ def name_clashes(
         if isinstance(item, Mapping) and "use" in item
         else (key, name)
         for key in ("sources", "insert")
-        for name, item in _items(tree.value.get(key))
+        for name, item in items_of(tree.value.get(key))
     }
     for source, definition in definitions.items():
         other = first.setdefault(definition.name, source)

@@ -109,9 +109,7 @@ def read_filter(file: Path) -> FilterBundle:
     Raises:
         RecipeError: it is missing or malformed: every fault with file and line.
     """
-    return hashed_filter(
-        validate(FilterDefinition, load_yaml(file, shown(file))), file.parent, shown(file)
-    )
+    return hashed_filter(validate(FilterDefinition, load_yaml(file)), file.parent, shown(file))
 
 
 def hashed_filter(definition: FilterDefinition, folder: Path, where: str) -> FilterBundle:

@@ -79,7 +79,7 @@ def read_lock(recipe: Path) -> Lock | None:
     file = lock_file(recipe)
     if not lies_there(file):  # a link to nothing is a lock that is lost, not none
         return None
-    lock = validate(Lock, load_yaml(file, shown(file)))
+    lock = validate(Lock, load_yaml(file))
     if lock.format != LOCK_FORMAT:
         raise ManifestError(
             f"{shown(file)}: format {lock.format}, this version reads {LOCK_FORMAT}; run"

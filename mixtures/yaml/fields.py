@@ -12,7 +12,7 @@ import hashlib
 import inspect
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import PurePosixPath
@@ -80,7 +80,7 @@ class Checked(Model):
         """Yield (where below this record, message) for every broken rule; `given` is what the file
         says, not yet converted.
         """
-        raise NotImplementedError
+        return ()
 
     @model_validator(mode="wrap")
     @classmethod
@@ -164,6 +164,18 @@ def _decimal(value: Any) -> Any:
     if len(value) > MAX_DIGITS + 1:
         raise ValueError(f"{describe(value)} is too long; at most {MAX_DIGITS} digits")
     return Decimal(value)
+
+
+def mapping(value: Any) -> Mapping[Any, Any]:
+    """A mapping as a file gives it; an empty one for what is none, which is the field's own
+    fault.
+    """
+    return value if isinstance(value, Mapping) else {}
+
+
+def listed(value: Any) -> Sequence[Any]:
+    """A list, likewise."""
+    return value if isinstance(value, list | tuple) else ()
 
 
 def whole(value: Any, otherwise: int) -> int:

@@ -15,23 +15,9 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from mixtures.yaml.disk import read_text
+from mixtures.yaml.disk import read_text, shown
 from mixtures.yaml.events import Fault, YamlTree, dotted, refuse, scan_yaml
 from mixtures.yaml.fields import CROSS_FAULT, Location, describe
-
-__all__ = [
-    "Fault",
-    "YamlTree",
-    "check",
-    "dotted",
-    "fault_at",
-    "load_yaml",
-    "parse_yaml",
-    "refuse",
-    "scan_yaml",
-    "suggest",
-    "validate",
-]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -52,15 +38,19 @@ def parse_yaml(text: str, where: str) -> YamlTree:
     return tree
 
 
-def load_yaml(path: Path, where: str | None = None) -> YamlTree:
-    """Read a YAML file; `where` defaults to the path as given.
+def load_yaml(path: Path) -> YamlTree:
+    """Read a YAML file.
 
     Raises:
         RecipeError: as `parse_yaml`; or the file cannot be read, is no regular file, or is not
             UTF-8.
     """
-    shown = where or str(path)
-    return parse_yaml(read_text(path, shown), shown)
+    return parse_yaml(read_text(path, shown(path)), shown(path))
+
+
+def scan_file(path: Path) -> YamlTree:
+    """As `load_yaml`, with what can be skipped over kept in `faults`."""
+    return scan_yaml(read_text(path, shown(path)), shown(path))
 
 
 def validate(model: type[M], tree: YamlTree) -> M:
@@ -103,15 +93,15 @@ _EMPTY = "nothing is written here; give a value or remove the key"
 def _empty(value: Any, location: Location) -> Iterable[Location]:
     if value is None:
         yield location
-    items = (
-        value.items()
-        if isinstance(value, dict)
-        else enumerate(value)
-        if isinstance(value, list)
-        else ()
-    )
-    for key, item in items:
+    for key, item in items_of(value):
         yield from _empty(item, (*location, key))
+
+
+def items_of(value: Any) -> list[tuple[str | int, Any]]:
+    """What a mapping or a list holds, by key or index; nothing of other values."""
+    if isinstance(value, Mapping):
+        return list(value.items())
+    return list(enumerate(value)) if isinstance(value, list) else []
 
 
 def fault_at(tree: YamlTree, location: Location, message: str) -> Fault:
@@ -134,7 +124,7 @@ def suggest(word: str, known: Iterable[str], what: str = "allowed") -> str:
 
 def _message(model: type[BaseModel], location: Location, detail: Mapping[str, Any]) -> str:
     """Say what was found and what is allowed, for one of pydantic's errors."""
-    shown, kind, text = describe(detail["input"]), detail["type"], str(detail["msg"])
+    found, kind, text = describe(detail["input"]), detail["type"], str(detail["msg"])
     if kind == "missing":
         return "missing; this key is required"
     if kind == "extra_forbidden":
@@ -145,22 +135,22 @@ def _message(model: type[BaseModel], location: Location, detail: Mapping[str, An
         return text
     if kind in ("model_type", "model_attributes_type", "dict_type", "mapping_type"):
         keys = _keys_at(model, location)
-        return f"found {shown}; a mapping is needed" + (
+        return f"found {found}; a mapping is needed" + (
             f" with the keys {', '.join(keys)}" if keys else ""
         )
     if kind in ("tuple_type", "list_type"):
-        return f"found {shown}; a list is needed, such as [a, b]"
+        return f"found {found}; a list is needed, such as [a, b]"
     if kind == "too_short":
         return (
-            f"found {shown} of {detail['ctx']['actual_length']}; at least"
+            f"found {found} of {detail['ctx']['actual_length']}; at least"
             f" {detail['ctx']['min_length']} needed"
         )
     if kind == "too_long":  # how many there are pydantic does not count
         most = detail["ctx"]["max_length"]
-        return f"found {shown} of more than {most}, which is the most allowed"
+        return f"found {found} of more than {most}, which is the most allowed"
     if kind == "literal_error":
-        return f"found {shown}; allowed: {detail['ctx']['expected']}"
-    return f"found {shown}; {text[0].lower()}{text[1:]}"
+        return f"found {found}; allowed: {detail['ctx']['expected']}"
+    return f"found {found}; {text[0].lower()}{text[1:]}"
 
 
 def _in_file(tree: YamlTree, loc: Iterable[str | int], missing: bool) -> Location:

@@ -14,18 +14,18 @@ from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.references import References, file_beside
 from mixtures.rules.levels import LEVELS
 from mixtures.stream.arms.study import Filling, LoadedStudy, Study, imitated, names_file, undosed
-from mixtures.yaml.disk import read_text, sha256_of, shown
+from mixtures.yaml.disk import sha256_of
+from mixtures.yaml.events import refuse
 from mixtures.yaml.fields import Location, Reference, is_file_reference, plain_decimal
-from mixtures.yaml.tree import check, fault_at, refuse, scan_yaml, suggest
+from mixtures.yaml.tree import check, fault_at, scan_file, suggest
 
 
 def is_study(file: Path) -> bool:
     """Whether a YAML file is meant as a study: it has arms. False where it cannot be read."""
     try:
-        value = scan_yaml(read_text(file, shown(file)), shown(file)).value
+        return "arms" in scan_file(file).value
     except RecipeError:
         return False
-    return "arms" in value
 
 
 def load_study(
@@ -36,7 +36,7 @@ def load_study(
     Raises:
         RecipeError: every fault of it, with file and line. Else as `load_recipe`.
     """
-    tree = scan_yaml(read_text(file, shown(file)), shown(file))
+    tree = scan_file(file)
     study, faults = check(Study, tree)
     references = References(tree, faults)
     bases = [

@@ -111,6 +111,6 @@ def _line(recipe: LoadedRecipe, source: str, message: str) -> str:
     key = "insert" if source in recipe.recipe.insert else "sources"
     if key == "sources" and source not in recipe.recipe.sources:
         return f"{source}: {message}"
-    tree = load_yaml(recipe.file, shown(recipe.file))
+    tree = load_yaml(recipe.file)
     fault: Fault = fault_at(tree, (key, source), message)
     return f"{tree.where}:{fault.line}: {fault.path}: {fault.message}"

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from mixtures.errors import RecipeError
+from mixtures.yaml.events import YamlTree
 from mixtures.yaml.fields import Checked, Exact, Integer, Location, Model, Name, Positive, Text
-from mixtures.yaml.tree import YamlTree, load_yaml, parse_yaml, validate
+from mixtures.yaml.tree import load_yaml, parse_yaml, validate
 
 words = st.text(string.ascii_letters + string.digits + "-_", min_size=1, max_size=12)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
