@@ -42,45 +42,33 @@ def audit_aligned(folder: Path, others: Sequence[Path]) -> list[Check]:
     Raises:
         ManifestError: a manifest is missing, damaged or edited.
     """
-    mine = _Side(folder)
-    return [check for other in others for check in _Pair(mine, _Side(other)).checks()]
+    mine = MixDocuments(folder)
+    return [check for other in others for check in _Pair(mine, MixDocuments(other)).checks()]
 
 
-class _Side:
-    """One of the two mixes."""
-
-    def __init__(self, folder: Path) -> None:
-        self.mix = MixDocuments(folder)
-        self.folder, self.claims, self.arm = self.mix.folder, self.mix.claims, self.mix.claims.arm
-        self.study = self.claims.study
-        self.slots = self.mix.slots
-
-    @property
-    def fill(self) -> object:
-        """What decides the donors of a slot; arms for which it is equal share them."""
-        if self.arm is None or self.arm.fill == "fresh":
-            return "fresh"
-        if self.arm.rewrites is not None:
-            return self.arm.rewrites.sha256
-        (judge,) = self.claims.filters
-        return self.arm.fill, judge.blocklist, judge.classifier and judge.classifier.digest
-
-    @property
-    def fault(self) -> str:
-        """Why nothing can be said of it. Empty if all is well."""
-        return self.mix.fault
+def _fill(mix: MixDocuments) -> object:
+    """What decides the donors of a slot; arms for which it is equal share them."""
+    arm = mix.claims.arm
+    if arm is None or arm.fill == "fresh":
+        return "fresh"
+    if arm.rewrites is not None:
+        return arm.rewrites.sha256
+    (judge,) = mix.claims.filters
+    return arm.fill, judge.blocklist, judge.classifier and judge.classifier.digest
 
 
 class _Pair:
-    def __init__(self, one: _Side, two: _Side) -> None:
+    def __init__(self, one: MixDocuments, two: MixDocuments) -> None:
         self.one, self.two = one, two
         self.with_other = f" with {two.claims.name}"
 
     def checks(self) -> list[Check]:
         names = [f"{name}{self.with_other}" for name in NAMES]
-        if fault := self.one.fault or self.two.fault or self.one.mix.incomparable(self.two.mix):
+        if fault := self.one.fault or self.two.fault or self.one.incomparable(self.two):
             return [unread(name, fault) for name in names]
-        if self.one.claims.base != self.two.claims.base or not (self.one.study or self.two.study):
+        if self.one.claims.base != self.two.claims.base or not (
+            self.one.claims.study or self.two.claims.study
+        ):
             why = (
                 f"{self.one.folder} and {self.two.folder} are no arms of one base, or neither is"
                 " an arm"
@@ -142,17 +130,15 @@ class _Pair:
         gone: dict[str, list[npt.NDArray[np.uint64]]] = {}
         rows = 0
         columns = ("digest", "cut", *EQUAL)
-        for one, two in zip(
-            self.one.mix.parts(*columns), self.two.mix.parts(*columns), strict=True
-        ):
+        for one, two in zip(self.one.parts(*columns), self.two.parts(*columns), strict=True):
             rows += len(one["position"])
             faults += self._part(one, two, gone)
         removed = {
             source: len(np.unique(np.concatenate(digests), axis=0))
             for source, digests in gone.items()
         }
-        base = self.two if self.one.arm else self.one
-        arm = self.one if self.one.arm else self.two
+        base = self.two.claims if self.one.claims.arm else self.one.claims
+        arm = self.one.claims if self.one.claims.arm else self.two.claims
         if base.study is None and arm.arm is not None and not faults:
             for source, said in arm.arm.sources.items():
                 if (found := removed.get(source, 0)) != said.slots:
@@ -180,7 +166,7 @@ class _Pair:
         outside = ~(mine | theirs)
         yield from self._named(one, unlike & outside, "is another, and in no slot")
         yield from self._named(one, (one["cut"] != two["cut"]) & outside, "is cut in one of both")
-        both = mine & theirs & (self.one.fill == self.two.fill)
+        both = mine & theirs & (_fill(self.one) == _fill(self.two))
         yield from self._named(one, unlike & both, "is a slot of both, with other donors")
         yield from self._named(one, ~unlike & (mine != theirs), "is a slot, and did not give way")
         # what the slots of one have in the other, which does not have them

@@ -67,77 +67,57 @@ class _MixAudit:
         self.pointer_faults = [] if self.pair is None else pointer_faults(self.pair)
 
     def run(self, progress: Progress | None) -> AuditReport:
+        claims, reader = self.claims, PartReader(self.folder, self.claims, self.max_rows)
         checks = [
             self._manifest(),
-            check_files(self.folder, self.claims),
-            check_bin_size(self.folder, self.claims),
+            check_files(self.folder, claims),
+            check_bin_size(self.folder, claims),
         ]
-        pointers = self.pair.pointers if self.pair is not None and not self.pointer_faults else None
-        stream_checks, counted = check_stream(self.folder / TOKENS, self.claims, pointers, progress)
+        pair = None if self.pointer_faults else self.pair
+        pointers = None if pair is None else pair.pointers
+        stream_checks, counted = check_stream(self.folder / TOKENS, claims, pointers, progress)
         checks += [*stream_checks, self._index_hash(), self._index()]
-        reader = PartReader(self.folder, self.claims, self.max_rows)
-        quotas, epochs = CountedQuotas(self.claims), Epochs(self.claims)
-        bound = PrefixBound(self.claims)
-        document_checks: list[DocumentCheck] = [
-            TableIndex(self.claims, self.pair),
-            quotas,
-            Cuts(self.claims),
-        ]
-        document_checks += [KeyRanges(self.claims), KeyOrder(self.claims), epochs]
-        document_checks += [
-            Distinct(self.claims, self._digests_with_keys, self.slots.inner),
-            StreamOrder(self.claims),
-            bound,
-            Origins(self.claims),
-        ]
-        if self.claims.arm is not None:
-            document_checks.append(Slots(self.claims, self.claims.arm, self.slots))
-        if self.claims.mask is not None:
-            mask = Masked(self.folder, self.claims, self.claims.mask, self.max_rows)
-            document_checks.append(mask)
+        quotas, epochs, bound = CountedQuotas(claims), Epochs(claims), PrefixBound(claims)
+        of_documents: list[DocumentCheck] = [TableIndex(claims, self.pair), quotas, Cuts(claims)]
+        of_documents += [KeyRanges(claims), KeyOrder(claims), epochs]
+        of_documents += [Distinct(claims, self._digests_with_keys, self.slots.inner)]
+        of_documents += [StreamOrder(claims), bound, Origins(claims)]
+        if claims.arm is not None:
+            of_documents.append(Slots(claims, claims.arm, self.slots))
+        if claims.mask is not None:
+            of_documents.append(Masked(self.folder, claims, claims.mask, self.max_rows))
         if self.full:
-            document_checks.append(
-                Repeats(self.claims, self.pair if not self.pointer_faults else None)
-            )
-        lacks = LACKS if self.claims.public else {}
-        of_documents = walk(
-            reader,
-            self.claims,
-            self.slots,
-            [check for check in document_checks if check.name not in lacks],
-        )
-        checks += [
-            reader.check_tables(),
-            *(reader.check_hashes(table) for table in tables_of(self.claims)),
-            *of_documents,
-        ]
+            of_documents.append(Repeats(claims, pair))
+        lacks = LACKS if claims.public else {}
+        possible = [check for check in of_documents if check.name not in lacks]
+        found = walk(reader, claims, self.slots, possible)
+        checks += [reader.check_tables(), *map(reader.check_hashes, tables_of(claims)), *found]
         checks += [impossible(name, why) for name, why in lacks.items()]
-        whole = not reader.faults
-        checks += RecipeChecks(self.claims, epochs.first_documents if whole else None).all()
-        checks += [check_filters(self.claims)] if has_filters(self.claims) else []
-        checks += [check_contamination(self.claims)] if has_contamination(self.claims) else []
-        checks += [check_near(self.claims)] if has_near(self.claims) else []
+        first_documents = None if reader.faults else epochs.first_documents
+        checks += RecipeChecks(claims, first_documents).all()
+        checks += [check_filters(claims)] if has_filters(claims) else []
+        checks += [check_contamination(claims)] if has_contamination(claims) else []
+        checks += [check_near(claims)] if has_near(claims) else []
+        given = {source.name: claims.given(source.name) for source in claims.sources}
         return AuditReport(
             path=str(self.folder),
-            name=self.claims.name,
-            identity=self.claims.identity,
-            mix_id=self.claims.mix_id,
+            name=claims.name,
+            identity=claims.identity,
+            mix_id=claims.mix_id,
             checks=tuple(checks),
             total_tokens=quotas.total_tokens,
             total_documents=quotas.total_documents,
             eod_tokens=counted.eod_tokens,
             sources=tuple(self._sources(quotas, bound)),
-            removed=self.claims.removed,
-            filters=tuple(self.claims.filters),
-            masked=self.claims.masked,
-            donors={source.name: self.claims.given(source.name) for source in self.claims.sources}
-            if self.claims.study
-            else {},
-            near=self.claims.near if self.full else None,
-            published=self.claims.published,
-            fit=self.claims.fit(quotas.total_tokens),
-            corpora=self.claims.corpora,
-            whole=self.claims.size.size == Size(),
+            removed=claims.removed,
+            filters=tuple(claims.filters),
+            masked=claims.masked,
+            donors=given if claims.study else {},
+            near=claims.near if self.full else None,
+            published=claims.published,
+            fit=claims.fit(quotas.total_tokens),
+            corpora=claims.corpora,
+            whole=claims.size.size == Size(),
         )
 
     def _manifest(self) -> Check:

@@ -76,11 +76,9 @@ def audit_bare(
 
 def _empty(pair: IndexedTokens) -> Check:
     empty = int((np.diff(pair.documents) == 0).sum()) + int(np.count_nonzero(pair.sizes == 0))
-    faults = (
-        [f"{plural(empty, 'document')} without a token; trainers read nothing there"]
-        if empty or not len(pair.sizes)
-        else []
-    )
+    faults = []
+    if empty or not len(pair.sizes):
+        faults = [f"{plural(empty, 'document')} without a token; trainers read nothing there"]
     return judge(
         "documents",
         f"{plural(empty, 'empty document')} of {max(len(pair.documents) - 1, 0):,}",
@@ -161,12 +159,8 @@ def _candidates(counted: ChunkCount, candidate: int, trusted: bool) -> Check:
         f" {plural(counted.eod_tokens, 'time')}"
     )
     different = len(counted.last_ids)
-    faults = (
-        []
-        if different == 1
-        else [f"documents end in {different:,} different ids, so there is no end-of-document id"]
-    )
-    return judge("EOD", figure, faults)
+    many = f"documents end in {different:,} different ids, so there is no end-of-document id"
+    return judge("EOD", figure, [many] if different != 1 else [])
 
 
 def try_open(bin_path: Path, idx_path: Path) -> tuple[IndexedTokens | None, list[str]]:

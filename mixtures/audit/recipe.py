@@ -35,12 +35,13 @@ def read_recipe(claims: Claims) -> Recipe:
             ValueError).
     """
     canonical = claims.recipe
-    sources = {}
-    for item in canonical["sources"]:
-        sources[item["name"]] = {
+    sources = {
+        item["name"]: {
             "use": item["definition"]["name"],
             **{key: item[key] for key in _ASKED if key in item},
         }
+        for item in canonical["sources"]
+    }
     if len(sources) != len(canonical["sources"]):
         raise ValueError("a source is listed twice")
     request = {

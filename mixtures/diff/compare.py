@@ -206,21 +206,17 @@ def _first_difference(
     one, two: pieces of positions int64 [n] and digests uint64 [n, 2].
     """
     empty = np.empty(0, np.int64), np.empty((0, 2), np.uint64)
-    (at_one, digests_one), (at_two, digests_two) = empty, empty
+    streams, held = (one, two), [empty, empty]
     while True:
         # pieces end at other documents in each stream, so the rest of the longer one waits
-        while not len(at_one):
-            if (piece := next(one, None)) is None:
-                return None
-            at_one, digests_one = piece
-        while not len(at_two):
-            if (piece := next(two, None)) is None:
-                return None
-            at_two, digests_two = piece
-        count = min(len(at_one), len(at_two))
-        wrong = (digests_one[:count] != digests_two[:count]).any(axis=1)
-        if wrong.any():
-            row = int(np.argmax(wrong))
-            return int(at_one[row]), int(at_two[row])
-        at_one, digests_one = at_one[count:], digests_one[count:]
-        at_two, digests_two = at_two[count:], digests_two[count:]
+        for side, stream in enumerate(streams):
+            while not len(held[side][0]):
+                if (piece := next(stream, None)) is None:
+                    return None
+                held[side] = piece
+        count = min(len(at) for at, _ in held)
+        (at_one, digests_one), (at_two, digests_two) = held
+        wrong = np.flatnonzero((digests_one[:count] != digests_two[:count]).any(axis=1))
+        if len(wrong):
+            return int(at_one[wrong[0]]), int(at_two[wrong[0]])
+        held = [(at[count:], digests[count:]) for at, digests in held]

@@ -7,6 +7,7 @@ from mixtures.mix.claims import Claims
 from mixtures.mix.judged.contamination import ContaminationClaim
 from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.words import plural
+from mixtures.yaml.fields import mapping
 
 CONTAMINATION = "contamination"
 """Name of the check."""
@@ -35,8 +36,7 @@ def check_contamination(claims: Claims) -> Check:
                 " what they found"
             ],
         )
-    request, faults = claims.recipe.get("decontaminate"), []
-    asked = request if isinstance(request, dict) else {}
+    asked, faults = mapping(claims.recipe.get("decontaminate")), []
     sets = [{"name": item.name, "identity": item.identity} for item in claim.sets]
     if (asked.get("sets"), asked.get("action")) != (sets, claim.action):
         faults.append(f"the recipe asks for {asked}, the manifest says {claim.action} of {sets}")

@@ -17,6 +17,7 @@ from mixtures.rules.filter_definition import MILLION, filter_identity
 from mixtures.rules.levels import LEVELS
 from mixtures.stream.placebo import length_class
 from mixtures.words import plural
+from mixtures.yaml.fields import listed, mapping
 
 FILTERS = "filters"
 """Name of the check."""
@@ -73,12 +74,6 @@ def check_filters(claims: Claims) -> Check:
 
 def _unlisted(claims: Claims) -> list[str]:
     """The filters of the manifest are those of the recipe."""
-    filters = claims.recipe.get("filters", [])
-    records = (
-        [item if isinstance(item, dict) else {} for item in filters]
-        if isinstance(filters, list)
-        else []
-    )
     asked = [
         (
             item.get("name"),
@@ -88,9 +83,9 @@ def _unlisted(claims: Claims) -> list[str]:
             item.get("tolerance"),
             item.get("partners", ""),
         )
-        for item in records
+        for item in map(mapping, listed(claims.recipe.get("filters")))
     ]
-    listed = [
+    said = [
         (
             item.label,
             item.identity,
@@ -101,9 +96,9 @@ def _unlisted(claims: Claims) -> list[str]:
         )
         for item in claims.filters
     ]
-    if asked == listed:
+    if asked == said:
         return []
-    return [f"the recipe has filters {asked}, the manifest lists {listed}"]
+    return [f"the recipe has filters {asked}, the manifest lists {said}"]
 
 
 def _filter_reasons(claims: Claims) -> list[str]:
@@ -269,14 +264,9 @@ def _epochs_allowed(claims: Claims, name: str) -> int:
     """How often the recipe lets a source be used; the last epochs of a shrunk one may have had
     nothing but removed documents.
     """
-    requests = claims.recipe.get("sources", [])
-    rules = [
-        item.get("shortfall")
-        for item in requests
-        if isinstance(item, dict) and item.get("name") == name
-    ]
-    repeats = [rule.get("repeat") for rule in rules if isinstance(rule, dict)]
-    return next((repeat for repeat in repeats if isinstance(repeat, int)), 1)
+    sources = map(mapping, listed(claims.recipe.get("sources")))
+    rules = [mapping(item.get("shortfall")) for item in sources if item.get("name") == name]
+    return next((rule["repeat"] for rule in rules if isinstance(rule.get("repeat"), int)), 1)
 
 
 def _figure_faults(

@@ -40,19 +40,13 @@ def check_near(claims: Claims) -> Check:
             "none",
             ["the recipe or the removals speak of near-duplicates, the manifest has no clusters"],
         )
-    faults = (
-        []
-        if near.asked == claims.recipe.get("near")
-        else [f"the recipe asks {claims.recipe.get('near')}, the manifest {near.asked}"]
-    )
+    faults = []
+    if near.asked != claims.recipe.get("near"):
+        faults.append(f"the recipe asks {claims.recipe.get('near')}, the manifest {near.asked}")
     faults += _near_rule_faults(near) + _cluster_faults(near) + _drop_faults(claims, near)
     dropped = sum(near.dropped.values())
-    return judge(
-        NEAR_DUPLICATES,
-        f"{plural(near.clustered, 'document')} in {plural(near.clusters, 'cluster')}, {dropped:,}"
-        " dropped",
-        faults,
-    )
+    clusters = f"{plural(near.clustered, 'document')} in {plural(near.clusters, 'cluster')}"
+    return judge(NEAR_DUPLICATES, f"{clusters}, {dropped:,} dropped", faults)
 
 
 def _near_reasons(counts: dict[str, int]) -> dict[str, int]:
@@ -72,18 +66,17 @@ def _near_rule_faults(near: NearClaim) -> list[str]:
         )
     except (ValueError, ArithmeticError):
         return [f"{fields} with verify {near.verify} is no rule"]
-    return (
-        []
-        if rule.identity() == near.identity
-        else [f"the rule has identity {rule.identity()}, the manifest says {near.identity}"]
-    )
+    if rule.identity() == near.identity:
+        return []
+    return [f"the rule has identity {rule.identity()}, the manifest says {near.identity}"]
 
 
 def _cluster_faults(near: NearClaim) -> list[str]:
     faults, sizes = [], {int(size): count for size, count in near.sizes.items()}
     if any(size < 2 or size & (size - 1) for size in sizes):
         faults.append(f"sizes {sorted(sizes)} are not powers of two from 2 on")
-    least, most = (sum(count * bound for bound, count in bounds) for bounds in _bounds(sizes))
+    least = sum(size * count for size, count in sizes.items())
+    most = sum((2 * size - 1) * count for size, count in sizes.items())
     if (
         sum(sizes.values()) != near.clusters
         or not least <= near.clustered <= most
@@ -119,10 +112,6 @@ def _cluster_faults(near: NearClaim) -> list[str]:
             f" {near.clustered:,} documents"
         )
     return faults
-
-
-def _bounds(sizes: dict[int, int]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    return list(sizes.items()), [(2 * size - 1, count) for size, count in sizes.items()]
 
 
 def _drop_faults(claims: Claims, near: NearClaim) -> list[str]:

@@ -101,9 +101,8 @@ def proven_part(
 
     Returns: [num_rows] each.
     """
-    path, schema, hashes = part_path(folder, table, number), TABLES[table], claims.hashes
-    listed = hashes.documents_parts if table == "documents" else hashes.provenance_parts
-    expected = listed[number]
+    path, schema = part_path(folder, table, number), TABLES[table]
+    expected = getattr(claims.hashes, f"{table}_parts")[number]
     try:
         columns = read_part(path, schema, max_rows(folder, claims.layout.dtype.itemsize))
     except UNREADABLE as error:
