@@ -16,6 +16,7 @@ are published.
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -288,8 +289,7 @@ def key_bound(share: Decimal) -> int:
     """Turn an exact decimal share of the key space into a key: ceil(share * 2^64), so that ranges
     that touch never overlap.
     """
-    bound = Fraction(share) * KEY_SPACE
-    return -((-bound.numerator) // bound.denominator)
+    return math.ceil(Fraction(share) * KEY_SPACE)
 
 
 def sort_order(

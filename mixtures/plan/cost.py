@@ -221,12 +221,10 @@ def estimate_cost(
     ingest_seconds = _ingest_seconds(recipe, work, rates)
     seconds: dict[str, int | None] = {"ingest": sum(ingest_seconds.values())}
     if kinds := classifier_kinds(recipe):
-        timed = all(kind in SCORE_BYTES_A_SECOND for kind in kinds)
-        seconds["score"] = (
-            sum(work.escalated_bytes // SCORE_BYTES_A_SECOND[kind] for kind in kinds)
-            if timed
-            else None
-        )
+        seconds["score"] = None
+        if all(kind in SCORE_BYTES_A_SECOND for kind in kinds):
+            rates_of = [SCORE_BYTES_A_SECOND[kind] for kind in kinds]
+            seconds["score"] = sum(work.escalated_bytes // rate for rate in rates_of)
     if recipe.recipe.near and near:
         seconds["near"] = near.near_documents * recipe.recipe.near.effective.bands // rates.near
     seconds |= {
@@ -234,16 +232,15 @@ def estimate_cost(
         "write": work.total // rates.write,
         "seal": SEAL_SECONDS,
     }
-    sorted_documents = max(
-        min(work.stored_documents, SORTED_DOCUMENTS), work.stored_documents // 64
-    )
+    stored = work.stored_documents
+    sorted_documents = max(min(stored, SORTED_DOCUMENTS), stored // 64)
     select_bytes = WORKER_BYTES + sorted_documents * SORT_BYTES_A_DOCUMENT
     memory = {"select": select_bytes, "seal": WORKER_BYTES}
     token_bytes = recipe.tokenizer.dtype.itemsize
     return Cost(
         text_bytes=work.read_bytes,
         store_bytes=work.tokenized * token_bytes
-        + work.stored_documents * LEDGER_BYTES_A_DOCUMENT
+        + stored * LEDGER_BYTES_A_DOCUMENT
         + work.documents * (SELECT_BYTES_A_DOCUMENT + 12),
         mix_bytes=work.total * token_bytes + work.documents * MIX_BYTES_A_DOCUMENT,
         worker_bytes=max(select_bytes, WORKER_BYTES_OF_TEXT),
@@ -291,20 +288,11 @@ def _ingest_seconds(recipe: LoadedRecipe, work: Work, rates: Rates) -> dict[str,
 
 def _quality_seconds(steps: Quality, num_bytes: int) -> int:
     """Core time of a source's quality steps."""
-    names = [step.name for step in steps]
-    words = max(
-        (
-            Fraction(1, WORD_STEP_BYTES_A_SECOND[name])
-            for name in names
-            if name in WORD_STEP_BYTES_A_SECOND
-        ),
-        default=Fraction(0),
+    words, others = (
+        [Fraction(1, rates[step.name]) for step in steps if step.name in rates]
+        for rates in (WORD_STEP_BYTES_A_SECOND, STEP_BYTES_A_SECOND)
     )
-    others = sum(
-        (Fraction(1, STEP_BYTES_A_SECOND[name]) for name in names if name in STEP_BYTES_A_SECOND),
-        Fraction(0),
-    )
-    return int(num_bytes * (words + others))
+    return int(num_bytes * (max(words, default=0) + sum(others)))
 
 
 def near_cost(recipe: LoadedRecipe, within: Mapping[str, int]) -> NearCost | None:

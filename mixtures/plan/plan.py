@@ -36,8 +36,13 @@ from mixtures.plan.removal_levels import (
 )
 from mixtures.plan.removals import Removal
 from mixtures.plan.shortages import Demand, Shortage, fitted_whole, shortages
-from mixtures.plan.source_plan import InsertPlan, SourcePlan, plan_inserts, plan_source
-from mixtures.plan.supply import supplies_within
+from mixtures.plan.source_plan import (
+    InsertPlan,
+    SourcePlan,
+    plan_inserts,
+    plan_source,
+    supplies_within,
+)
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.stream.quotas import Quotas, Size
 from mixtures.trainers.fit import TrainerFit

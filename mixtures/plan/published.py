@@ -8,7 +8,7 @@ named.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 MOST_OFF = 10
@@ -117,7 +117,7 @@ def _compared(
         for figure, (mine, theirs) in pairs.items()
         if mine is not None and theirs and abs(mine - theirs) * 100 > MOST_OFF * theirs
     }
-    return Comparison(**{**vars(row), "off": off})
+    return replace(row, off=off)
 
 
 def _ratio(tokens: int | None, documents: int | None) -> int | None:

@@ -199,15 +199,8 @@ def _remedies(demand: Demand, name: str, asked: Quotas) -> Iterator[Remedy]:
         yield Remedy("budget", str(largest.tokens), f"{largest.says} ({largest.option})")
     if missing < EVERYTHING:
         request = demand.recipe.recipe.sources[name]
-        more = (
-            int(
-                (missing + 1)
-                / request.max_epochs
-                / Fraction(request.keys[1] - request.keys[0])
-                / _left(demand, name)
-            )
-            + 1
-        )
+        share = Fraction(request.keys[1] - request.keys[0])
+        more = int((missing + 1) / request.max_epochs / share / _left(demand, name)) + 1
         size = int(more * TEXT_BYTES_A_TOKEN) // 10**6 + 1
         yield Remedy(
             "data", str(more), f"add files with {more:,} tokens, about {size:,} MB of text"
@@ -231,16 +224,10 @@ def _candidates(
     """What could mend a shortage, each with the demand that it makes."""
     request, supply = demand.recipe.recipe.sources[name], demand.filling[name]
     low = supply.bounds[0] if supply else 0
-    if low:
-        times = -(-quota // low)
-        rule = f"shortfall: {{repeat: {times}}}"
-        changed = (
-            demand.changed(name, shortfall=Shortfall(repeat=times))
-            if 2 <= times <= 65_535
-            else None
-        )
-        if changed:
-            yield Remedy("repeat", str(times), f"allow {times} epochs of it ({rule})"), changed
+    if low and 2 <= (times := -(-quota // low)) <= 65_535:
+        says = f"allow {times} epochs of it (shortfall: {{repeat: {times}}})"
+        changed = demand.changed(name, shortfall=Shortfall(repeat=times))
+        yield Remedy("repeat", str(times), says), changed
     yield from _refills(demand, name, missing)
     yield from _smaller(demand, name, low * request.max_epochs, quota)
     yield from _wider(demand, name, quota)

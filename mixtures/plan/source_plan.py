@@ -1,4 +1,5 @@
-"""What a plan says of each source and each insert.
+"""What a plan says of each source and each insert, and what each source is thought to hold by its
+publisher's figures. Estimates from files are `mixtures.estimates`.
 
 Fields are named as in the plan's JSON. Shares are rounded to four decimals and written as text
 there.
@@ -148,3 +149,26 @@ def plan_inserts(
             supply_basis=supply.basis if supply else "unknown",
         )
     return rows
+
+
+def published_supplies(recipe: LoadedRecipe) -> dict[str, SupplyEstimate]:
+    """Estimates from the publishers' figures, which count no EOD, in tokens of the recipe's
+    tokenizer where a ratio is known; sources without figures are left out.
+    """
+    supplies = {}
+    for name, definition in recipe.definitions.items():
+        if size := definition.published:
+            tokens, basis = size.tokens_of(recipe.tokenizer.name)
+            supplies[name] = SupplyEstimate(size.documents, tokens + size.documents, basis)
+    return supplies
+
+
+def supplies_within(
+    recipe: LoadedRecipe, supplies: Mapping[str, SupplyEstimate]
+) -> dict[str, SupplyEstimate | None]:
+    """Of each source what its key range is thought to hold; None: not known."""
+    requests = recipe.recipe.sources.items()
+    return {
+        name: supplies[name].within(request.key_range) if name in supplies else None
+        for name, request in requests
+    }

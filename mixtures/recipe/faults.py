@@ -18,7 +18,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from mixtures.keys import KeyRange, key_bound
 from mixtures.recipe.heading import Budget
 from mixtures.recipe.source_request import SourceRequest
-from mixtures.yaml.fields import Location, describe
+from mixtures.yaml.fields import Location, describe, listed, mapping
 from mixtures.yaml.tree import suggest
 
 MAX_TOKENS = 1 << 52
@@ -76,16 +76,12 @@ class PartialRecipe:
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> PartialRecipe:
         """Take what can be taken of a recipe's raw values."""
-        sources, exclude = given.get("sources"), given.get("exclude")
+        sources = mapping(given.get("sources")).items()
         return cls(
-            {name: PartialRequest.of(value) for name, value in sources.items()}
-            if isinstance(sources, Mapping)
-            else {},
+            {name: PartialRequest.of(value) for name, value in sources},
             _made(Budget, given.get("budget")),
             "budget" in given,
-            tuple(item for item in exclude if isinstance(item, str))
-            if isinstance(exclude, list | tuple)
-            else (),
+            tuple(item for item in listed(given.get("exclude")) if isinstance(item, str)),
         )
 
     @property
@@ -166,8 +162,7 @@ def _corpus_faults(
     """A name in a table is a source, an insert or a corpus, and published figures are of one of
     these. given: a recipe's raw values.
     """
-    inserts = given.get("insert")
-    taken = {*parts.sources, *(inserts if isinstance(inserts, Mapping) else ())}
+    taken = {*parts.sources, *mapping(given.get("insert"))}
     corpora = {source.corpus for source in parts.sources.values() if source.corpus}
     for name, source in parts.sources.items():
         if source.corpus in taken:
@@ -175,10 +170,9 @@ def _corpus_faults(
                 ("sources", name, "corpus"),
                 f"{source.corpus!r} is the name of a source or insert; give the corpus another",
             )
-    published = given.get("published")
-    figures = published.get("sources") if isinstance(published, Mapping) else None
+    figures = mapping(mapping(given.get("published")).get("sources"))
     known = [*parts.sources, *sorted(corpora)]
-    for name in figures if isinstance(figures, Mapping) and parts.complete else ():
+    for name in figures if parts.complete else ():
         if name not in known:
             yield (
                 ("published", "sources", name),
@@ -270,13 +264,9 @@ def _filter_faults(given: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
                     f"{value} says what becomes of documents that filters judge, and there are"
                     " no filters; add some, or remove it",
                 )
-    sources, inserts = (
-        raw if isinstance(raw, Mapping) else {}
-        for raw in (given.get("sources"), given.get("insert"))
-    )
+    sources, inserts = mapping(given.get("sources")), mapping(given.get("insert"))
     for number, item in enumerate(given.get("filters") or ()):
-        partners = item.get("partners") if isinstance(item, Mapping) else None
-        for other in partners if isinstance(partners, list | tuple) else ():
+        for other in listed(mapping(item).get("partners")):
             if sources and other not in sources:
                 yield (
                     ("filters", number, "partners"),
@@ -286,16 +276,14 @@ def _filter_faults(given: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
         where = ("insert", name)
         if name in sources:
             yield where, "has the name of a source; give it another"
-        if isinstance(insert, Mapping) and insert.get("on_top") in ("false", False):
+        if mapping(insert).get("on_top") in ("false", False):
             if "budget" not in given:
                 yield (
                     (*where, "on_top"),
                     "is false, but there is no budget that it could be part of; add budget:"
                     " {tokens: N}",
                 )
-            elif not any(
-                isinstance(source, Mapping) and "weight" in source for source in sources.values()
-            ):
+            elif not any("weight" in mapping(source) for source in sources.values()):
                 yield (
                     (*where, "on_top"),
                     "is false, but no source has a weight, so nothing can give way; let it be true",

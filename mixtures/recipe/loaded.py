@@ -17,7 +17,7 @@ from mixtures.recipe.source_definition import SourceDefinition
 from mixtures.recipe.tokenizer.definition import TokenizerDefinition
 from mixtures.rules.benchmark import LoadedBenchmark
 from mixtures.rules.lock import LOCK_FORMAT, Lock, LockedTokenizer
-from mixtures.yaml.fields import json_digest, plain_decimal
+from mixtures.yaml.fields import json_digest, listed, mapping, plain_decimal
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,8 @@ class LoadedRecipe:
         return Lock(
             format=LOCK_FORMAT,
             tokenizer=LockedTokenizer(
-                name=tokenizer.name,
-                digest=tokenizer.digest,
                 commit=tokenizer.revision if self.tokenizer_file else None,
-                eod=tokenizer.eod,
-                eod_id=tokenizer.eod_id,
-                bos=tokenizer.bos,
-                bos_id=tokenizer.bos_id,
-                vocab_size=tokenizer.vocab_size,
+                **tokenizer.model_dump(include=set(LockedTokenizer.model_fields)),
             ),
             filters={
                 item.name: item.bundle.definition.blocklist.sha256
@@ -226,10 +220,9 @@ def corpora_of(canonical: Mapping[str, object]) -> dict[str, str]:
     Args:
         canonical: a recipe, untrusted, since a manifest may hold it.
     """
-    sources, corpora = canonical.get("sources"), {}
-    for item in sources if isinstance(sources, list) else ():
-        if isinstance(item, dict):
-            name, corpus = item.get("name"), item.get("corpus")
-            if isinstance(name, str) and isinstance(corpus, str):
-                corpora[name] = corpus
+    corpora = {}
+    for item in map(mapping, listed(canonical.get("sources"))):
+        name, corpus = item.get("name"), item.get("corpus")
+        if isinstance(name, str) and isinstance(corpus, str):
+            corpora[name] = corpus
     return corpora

@@ -12,14 +12,23 @@ first, `near-duplicate of SOURCE` second.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
 from mixtures.rules.near import PRESETS, NearRule, threshold_faults
-from mixtures.yaml.fields import Checked, Exact, Flag, Location, Name, plain_decimal
+from mixtures.yaml.fields import (
+    Checked,
+    Exact,
+    Flag,
+    Location,
+    Name,
+    listed,
+    mapping,
+    plain_decimal,
+)
 from mixtures.yaml.tree import suggest
 
 NEAR = "near-duplicate of "
@@ -59,24 +68,21 @@ class NearRequest(Checked):
         """One place for the threshold, and each source once."""
         yield from threshold_faults(given.get("verify"))
         rule, sources = given.get("rule"), given.get("sources")
-        if isinstance(rule, Mapping) and "verify" in rule:
+        if "verify" in mapping(rule):
             yield (
                 ("rule", "verify"),
                 "stands beside rule, not in it; write near: {rule: ..., verify: 0.8}",
             )
-        names = list(sources) if isinstance(sources, list | tuple) else []
-        for index, name in enumerate(names):
+        for index, name in enumerate(names := listed(sources)):
             if name in names[:index]:
                 yield ("sources", index), f"{name!r} is listed twice; keep one of them"
 
     @property
     def effective(self) -> NearRule:
         """The rule with the request's own threshold."""
-        return (
-            self.rule
-            if self.verify is None
-            else self.rule.model_copy(update={"verify": self.verify})
-        )
+        if self.verify is None:
+            return self.rule
+        return self.rule.model_copy(update={"verify": self.verify})
 
     def competes(self, source: str) -> bool:
         """Whether a source of the recipe takes part."""
@@ -100,13 +106,8 @@ def read_near(canonical: Mapping[str, Any]) -> NearRequest:
     Raises:
         ValueError: it is none (a ValidationError is a ValueError).
     """
-    return NearRequest.model_validate(
-        {
-            name: canonical[name]
-            for name in ("rule", "verify", "sources", "excluded")
-            if name in canonical
-        }
-    )
+    asked = ("rule", "verify", "sources", "excluded")
+    return NearRequest.model_validate({key: canonical[key] for key in asked if key in canonical})
 
 
 def request_of(value: Any) -> Any:
@@ -124,8 +125,7 @@ def near_faults(given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
     near, sources = given.get("near"), given.get("sources")
     if not isinstance(near, Mapping):
         return
-    names: Sequence[Any] = near["sources"] if isinstance(near.get("sources"), list | tuple) else ()
-    for index, name in enumerate(names):
+    for index, name in enumerate(listed(near.get("sources"))):
         if isinstance(sources, Mapping) and isinstance(name, str) and name not in sources:
             yield (
                 ("near", "sources", index),

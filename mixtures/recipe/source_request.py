@@ -184,21 +184,11 @@ class SourceRequest(Described, Checked):
             name: of the source. paths: patterns of files below the folder, where not all are meant.
             repository: of the hub, with its revision, whose files are listed.
         """
-        hub = self.data if isinstance(self.data, HubSplit) else None
-        fields: dict[str, object] = {
-            "name": name,
-            "text": self.text,
-            "adapter": self.adapter,
-            "where": self.where,
-            "splits": self.splits,
-            "partial": self.partial,
-            "licence": self.licence,
-            "non_commercial": self.non_commercial,
-            "paths": paths,
-        }
+        fields: dict[str, object] = {field: getattr(self, field) for field in _INLINE}
+        fields |= {"name": name, "paths": paths}
         if repository:
             fields |= dict(zip(("repo", "revision"), repository, strict=True))
-        if hub:
+        if isinstance(hub := self.data, HubSplit):
             fields |= {
                 "format": "datasets",
                 "repo": hub.repo,

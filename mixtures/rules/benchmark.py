@@ -40,6 +40,7 @@ exactly.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -339,5 +340,4 @@ def needed(total: int, overlap: Decimal) -> int:
     """How many of its `total` n-grams a document must hold to be contaminated by an item: at least
     one.
     """
-    share = Fraction(overlap) * total
-    return max(1, -(-share.numerator // share.denominator))
+    return max(1, math.ceil(Fraction(overlap) * total))

@@ -137,29 +137,19 @@ def place(orders: Sequence[SourceOrder], low: int, high: int) -> Placed:
 
 def _place_between(orders: Sequence[SourceOrder], low: float, high: float) -> Placed:
     """Place the documents whose position lies in [low, high)."""
-    bounds = [(order.first_at(low), order.first_at(high)) for order in orders]
-    before = np.array(
-        [order.start_of(first) for order, (first, _) in zip(orders, bounds, strict=True)], np.int64
-    )
-    columns = [
-        order.columns(first, last) for order, (first, last) in zip(orders, bounds, strict=True)
-    ]
-    where = np.concatenate(
-        [
-            positions(starts, num_tokens, order.selection.quota)
-            for order, (starts, num_tokens) in zip(orders, columns, strict=True)
-        ]
-    )
-    by_position = np.argsort(where, kind="stable")  # stable: equal positions stay in recipe order
-    source = np.repeat(np.arange(len(orders)), [last - first for first, last in bounds])[
-        by_position
-    ]
-    document = np.concatenate([np.arange(first, last) for first, last in bounds])[by_position]
-    num_tokens = np.concatenate([num_tokens for _, num_tokens in columns])[by_position]
+    first_position, before, strands = 0, np.zeros(len(orders), np.int64), []
+    for number, order in enumerate(orders):
+        first, last = order.first_at(low), order.first_at(high)
+        first_position += first
+        before[number] = order.start_of(first)
+        starts, lengths = order.columns(first, last)
+        where = positions(starts, lengths, order.selection.quota)
+        strands.append((where, np.full(len(where), number), np.arange(first, last), lengths))
+    columns = [np.concatenate(pieces) for pieces in zip(*strands, strict=True)]
+    by_position = np.argsort(columns[0], kind="stable")  # equal positions stay in recipe order
+    source, document, num_tokens = (column[by_position] for column in columns[1:])
     first_token = before.sum() + np.cumsum(num_tokens) - num_tokens
-    return Placed(
-        sum(first for first, _ in bounds), source, document, first_token, num_tokens, before
-    )
+    return Placed(first_position, source, document, first_token, num_tokens, before)
 
 
 def deviation_bound(quotas: Sequence[int], longest: Sequence[int]) -> list[int]:

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
+from math import isqrt
 from typing import Any
 
 import numpy as np
@@ -183,12 +184,7 @@ def next_class(least: int) -> int:
 
 def _least(number: int) -> int:
     """The smallest n with n^4 >= 2^number."""
-    low, high = 1, 1 << number // CLASSES_AN_OCTAVE + 1
-    while low < high:
-        middle = (low + high) // 2
-        reached = middle**CLASSES_AN_OCTAVE >= 1 << number
-        low, high = (low, middle) if reached else (middle + 1, high)
-    return low
+    return isqrt(isqrt((1 << number) - 1)) + 1
 
 
 def by_class(documents: LengthCounts) -> dict[int, int]:

@@ -196,7 +196,7 @@ def asked_quotas(
     """
     whole = {name: supplies[name].tokens for name, request in recipe.sources.items() if request.all}
     fixed = {
-        name: Fraction(request.tokens)
+        name: request.tokens
         for name, request in recipe.sources.items()
         if request.tokens is not None
     }
@@ -205,13 +205,13 @@ def asked_quotas(
         for name, request in recipe.sources.items()
         if request.weight is not None
     }
-    budget = recipe.budget.total_tokens if recipe.budget else int(sum(fixed.values(), Fraction(0)))
-    rest = budget - sum(fixed.values(), Fraction(0)) - (sum(whole.values()) if recipe.budget else 0)
+    asked, held = sum(fixed.values()), sum(whole.values())
+    budget = recipe.budget.total_tokens if recipe.budget else asked
+    rest = Fraction(budget - asked - (held if recipe.budget else 0))
     if rest < 0:
         raise SupplyError(
             f"{recipe.name}: budget of {budget:,} tokens, but sources that are used whole hold"
-            f" {sum(whole.values()):,} and fixed quotas ask"
-            f" {int(sum(fixed.values(), Fraction(0))):,}; raise the budget or give those sources a"
+            f" {held:,} and fixed quotas ask {asked:,}; raise the budget or give those sources a"
             " quota"
         )
     scale, seats = _scaled_budget(recipe, size, budget)
@@ -221,15 +221,13 @@ def asked_quotas(
             f"{recipe.name}: inserts hold {inserted:,} tokens, more than weighted sources share;"
             " let them be on_top: true"
         )
-    if recipe.budget:
-        known = {**fixed, **{name: Fraction(tokens) for name, tokens in whole.items()}}
-        given: dict[str, int] = {}
-    else:
+    known, given = {**fixed, **whole}, dict[str, int]()
+    if recipe.budget is None:
         known, given = fixed, {name: int(tokens * scale) for name, tokens in whole.items()}
     # Two levels, so that known quotas are met as written: first they and all weighted sources
     # together, then the weights among themselves. Both are house-monotone, and so a smaller scale
     # is nested in a larger one.
-    *known_tokens, weighted_tokens = webster([*known.values(), rest], seats)
+    *known_tokens, weighted_tokens = webster([*map(Fraction, known.values()), rest], seats)
     given |= zip(known, known_tokens, strict=True)
     given |= zip(weights, webster(list(weights.values()), weighted_tokens), strict=True)
     return {name: given.get(name, 0) for name in recipe.sources}  # nothing is asked of a reserve

@@ -55,6 +55,8 @@ _LIKELY = {
 }
 _ROLE = {"eod": "an end", "bos": "a beginning"}
 MOST_SHOWN = 8
+_KEPT = ("description", "repo", "filename", "file", "eod", "bos", "golden", "engine", "licence")
+"""Fields of a request that its definition has as they are."""
 
 
 def _repo(value: str) -> str:
@@ -182,21 +184,10 @@ def define(request: TokenizerRequest, content: bytes, commit: str | None) -> Tok
                 f"{name} is {value}, stated is {stated}; it is another tokenizer, or mend the"
                 " definition"
             )
-    return TokenizerDefinition(
-        name=request.label,
-        description=request.description,
-        repo=request.repo,
-        revision=commit,
-        filename=request.filename,
-        file=request.file,
-        eod=eod.content,
-        bos=bos.content if bos else None,
-        padded_vocab_size=request.padded_vocab_size or -(-found.vocab_size // PADDING) * PADDING,
-        golden=request.golden,
-        engine=request.engine,
-        licence=request.licence,
-        **computed,  # type: ignore[arg-type]
-    )
+    padded = request.padded_vocab_size or -(-found.vocab_size // PADDING) * PADDING
+    stated = {name: getattr(request, name) for name in _KEPT}
+    others = {"name": request.label, "revision": commit, "padded_vocab_size": padded}
+    return TokenizerDefinition.model_validate({**stated, **computed, **others})
 
 
 def _unfit(found: Contents) -> Iterable[str]:

@@ -42,6 +42,7 @@ from mixtures.yaml.fields import (
     Text,
     describe,
     json_digest,
+    mapping,
     plain_decimal,
 )
 
@@ -126,8 +127,7 @@ class Study(Described, Checked):
     @classmethod
     def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
         """Names that can be told apart, and doses that mean something."""
-        arms = given.get("arms")
-        for name, arm in arms.items() if isinstance(arms, Mapping) else ():
+        for name, arm in mapping(given.get("arms")).items():
             if name == BASE:
                 yield ("arms", name), "is the base's own name; give the arm another"
             if isinstance(given.get("name"), str) and len(f"{given['name']}.{name}") > MAX_NAME:
@@ -136,15 +136,14 @@ class Study(Described, Checked):
                     f"makes a mix called {given['name']}.{name}, and a name has at most"
                     f" {MAX_NAME} characters; shorten one of the two",
                 )
-            remove = arm.get("remove") if isinstance(arm, Mapping) else None
-            fill = arm.get("fill") if isinstance(arm, Mapping) else None
-            if isinstance(remove, Mapping) and "placebo_of" in remove and fill == "mask-terms":
+            remove, fill = mapping(mapping(arm).get("remove")), mapping(arm).get("fill")
+            if "placebo_of" in remove and fill == "mask-terms":
                 yield (
                     ("arms", name, "fill"),
                     "masks the terms that a filter finds, and a placebo's documents are those in"
                     " which it finds none or too few; mask them whole (fill: mask), or remove",
                 )
-            if isinstance(remove, Mapping) and {"placebo_of", "fraction"} <= remove.keys():
+            if {"placebo_of", "fraction"} <= remove.keys():
                 yield (
                     ("arms", name, "remove", "fraction"),
                     "is of a filter's arm: doses of a placebo would not nest; remove it",

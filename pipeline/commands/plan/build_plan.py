@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mixtures.plan.cost import DEFAULT_RATES, Rates, text_bytes
 from mixtures.plan.plan import Plan, make_plan
 from mixtures.plan.removal_levels import estimated_removals, published_levels
-from mixtures.plan.supply import published_supplies
+from mixtures.plan.source_plan import published_supplies
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.tokenizer.definition import TokenizerDefinition
 from mixtures.recipe.tokenizer.form import contents

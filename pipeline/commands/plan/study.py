@@ -12,7 +12,7 @@ from mixtures.plan.arms import ArmFigures, StudyPlan, estimated_study, rewrites_
 from mixtures.plan.chances import Known
 from mixtures.plan.plan import Plan
 from mixtures.plan.removal_levels import ByLevel
-from mixtures.plan.supply import supplies_within
+from mixtures.plan.source_plan import supplies_within
 from mixtures.stream.arms.study import LoadedStudy
 from pipeline.arms.study import JudgedStudy, StudyRequest, judge_study
 from pipeline.build.request import BuildRequest

@@ -19,7 +19,7 @@ from mixtures.plan.chances import Known
 from mixtures.plan.plan import make_plan
 from mixtures.plan.removal_levels import published_levels
 from mixtures.plan.sampled import SampledDocuments
-from mixtures.plan.supply import published_supplies, supplies_within
+from mixtures.plan.source_plan import published_supplies, supplies_within
 from mixtures.stream.arms.load import load_study
 from mixtures.stream.quotas import Size
 

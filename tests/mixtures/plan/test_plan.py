@@ -14,7 +14,7 @@ from mixtures.estimates import SupplyEstimate
 from mixtures.plan.plan import FilterPlan, Plan, make_plan
 from mixtures.plan.removal_levels import estimated_removals, published_levels
 from mixtures.plan.removals import Removal, published_removals
-from mixtures.plan.supply import published_supplies
+from mixtures.plan.source_plan import published_supplies
 from mixtures.recipe.load import list_recipes, load_recipe
 from mixtures.rules.levels import LEVELS
 from mixtures.stream.quotas import Size

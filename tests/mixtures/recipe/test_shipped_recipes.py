@@ -11,7 +11,7 @@ import pytest
 
 import recipes
 from mixtures.keys import key_bound
-from mixtures.plan.supply import published_supplies, supplies_within
+from mixtures.plan.source_plan import published_supplies, supplies_within
 from mixtures.recipe.load import (
     list_recipes,
     load_recipe,
