@@ -71,10 +71,8 @@ class StudyPlan:
     def as_json(self) -> dict[str, object]:
         """Integers and strings; keys of donors as shares of the key space."""
         fields = {name: value for name, value in vars(self).items() if name != "figures"}
-        return {
-            **to_jsonable_python(fields),
-            "fillings": [_filling(one) for one in self.figures],
-        }
+        fillings = [_filling(one) for one in self.figures]
+        return {**to_jsonable_python(fields), "fillings": fillings}
 
 
 def _filling(figures: StudyFigures) -> dict[str, object]:

@@ -117,9 +117,9 @@ class Work:
 
 def text_bytes(supply: SupplyEstimate) -> int:
     """UTF-8 of a supply, as a probe counted it or from its tokens."""
-    return (
-        int(supply.tokens * TEXT_BYTES_A_TOKEN) if supply.text_bytes is None else supply.text_bytes
-    )
+    if supply.text_bytes is not None:
+        return supply.text_bytes
+    return int(supply.tokens * TEXT_BYTES_A_TOKEN)
 
 
 def work_of(

@@ -40,23 +40,22 @@ def estimated_removals(recipe: LoadedRecipe) -> dict[str, Removal]:
         stronger, published = published_removals(other), other.recipe.published
         of_mix = published.removed_percent if published else None
         if of_mix and all(stronger[name].basis == PUBLISHED for name in whole):
-            shared = {
-                name: replace(
-                    removals[name],
-                    removed=removals[name].removed
-                    * stronger[name].removed
-                    * 100
-                    / Fraction(of_mix),
-                    basis=f"{OF_WHOLE}, shared as at {level}",
-                )
-                for name in whole
-            }
-            return removals | shared
+            basis = f"{OF_WHOLE}, shared as at {level}"
+            for name in whole:
+                share = stronger[name].removed * 100 / Fraction(of_mix)
+                removed = removals[name].removed * share
+                removals[name] = replace(removals[name], removed=removed, basis=basis)
+            return removals
     return removals
 
 
 def _same(one: LoadedRecipe, other: LoadedRecipe) -> bool:
-    return _definitions(one) == _definitions(other)
+    """Whether two recipes take the same definitions under the same names."""
+    names, others = (
+        {name: recipe.definitions[name].name for name in recipe.recipe.sources}
+        for recipe in (one, other)
+    )
+    return names == others
 
 
 def published_levels(recipe: LoadedRecipe) -> dict[str, dict[str, Removal]]:
@@ -73,10 +72,6 @@ def published_levels(recipe: LoadedRecipe) -> dict[str, dict[str, Removal]]:
         if level not in levels and _same(other, recipe) and (removals := estimated_removals(other)):
             levels[level] = removals
     return levels
-
-
-def _definitions(recipe: LoadedRecipe) -> dict[str, str]:
-    return {name: recipe.definitions[name].name for name in recipe.recipe.sources}
 
 
 @cache

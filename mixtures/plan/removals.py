@@ -39,9 +39,7 @@ class Removal:
     @property
     def interval(self) -> tuple[Decimal, Decimal] | None:
         """`bounds`, rounded."""
-        return (
-            (rounded_share(self.bounds[0]), rounded_share(self.bounds[1])) if self.bounds else None
-        )
+        return self.bounds and (rounded_share(self.bounds[0]), rounded_share(self.bounds[1]))
 
     def filling(self, supply: SupplyEstimate) -> SupplyEstimate:
         """What a supply is worth where removed documents are refilled: tokens of the quota that it

@@ -167,8 +167,7 @@ def supplies_within(
     recipe: LoadedRecipe, supplies: Mapping[str, SupplyEstimate]
 ) -> dict[str, SupplyEstimate | None]:
     """Of each source what its key range is thought to hold; None: not known."""
-    requests = recipe.recipe.sources.items()
     return {
         name: supplies[name].within(request.key_range) if name in supplies else None
-        for name, request in requests
+        for name, request in recipe.recipe.sources.items()
     }
