@@ -45,12 +45,10 @@ def audit_bare(
         )
     pair, faults = try_open(bin_path, idx_path)
     if pair is None:
-        others = (
-            unread(name, "the pair cannot be opened") for name in ("documents", "token ids", "EOD")
-        )
-        return AuditReport(
-            str(prefix), prefix.name, "", (judge("idx", "not readable", faults), *others), 0, 0, 0
-        )
+        checks = [judge("idx", "not readable", faults)]
+        for name in ("documents", "token ids", "EOD"):
+            checks.append(unread(name, "the pair cannot be opened"))
+        return AuditReport(str(prefix), prefix.name, "", tuple(checks), 0, 0, 0)
     faults = pointer_faults(pair, one_sequence_each=False)
     sequences, tokens = len(pair.sizes), len(pair.tokens)
     documents = max(len(pair.documents) - 1, 0)
@@ -58,15 +56,13 @@ def audit_bare(
         f"{plural(documents, 'document')} in {plural(sequences, 'sequence')}, {tokens:,} tokens of"
         f" {pair.tokens.dtype.name}"
     )
-    checks_list = [judge("idx", figure, faults), _empty(pair)]
     pointers = None if faults else _first_pointers(pair)
     counted, ends = _count(bin_path, pair, pointers, vocabulary, progress)
-    checks_list += ends
     return AuditReport(
         str(prefix),
         prefix.name,
         "",
-        tuple(checks_list),
+        (judge("idx", figure, faults), _empty(pair), *ends),
         tokens,
         documents,
         counted.eod_tokens,

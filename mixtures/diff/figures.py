@@ -148,11 +148,9 @@ class DiffFigures:
         """
         assert self.order is not None
         only = {side: self.documents(side) for side in SIDES}
-        against = (
-            [f"{plural(self.differing, 'shared document')} stand otherwise"]
-            if self.differing
-            else []
-        )
+        against = []
+        if self.differing:
+            against.append(f"{plural(self.differing, 'shared document')} stand otherwise")
         if self.order.differs is not None:
             against.append("the shared documents stand in another order")
         more, less = ("a", "b") if only["b"] <= only["a"] else ("b", "a")

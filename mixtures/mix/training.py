@@ -238,18 +238,16 @@ def _request(
     )
     batch, sequence = schedule.batch, schedule.sequence
     if training.trainer == "file-order":
-        return batch, OrderRequest(
-            training.trainer, sequence, (mix.total_tokens - 1) // sequence, 0
-        )
+        samples = (mix.total_tokens - 1) // sequence
+        return batch, OrderRequest(training.trainer, sequence, samples, 0)
     if not (schedule.steps or training.samples):
         raise RecipeError(
             f"{mix.folder}: {mix.total_tokens:,} tokens are less than a step of {batch:,} x"
             f" {sequence:,}; say with --steps how many the trainer was asked for, or another"
             " --batch"
         )
-    return batch, OrderRequest(
-        training.trainer, sequence, training.samples or schedule.steps * batch, training.seed
-    )
+    samples = training.samples or schedule.steps * batch
+    return batch, OrderRequest(training.trainer, sequence, samples, training.seed)
 
 
 def _is_whole(value: object) -> bool:

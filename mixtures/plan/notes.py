@@ -131,11 +131,9 @@ def shrink_notes(total: int, remaining: int, fit: TrainerFit) -> Iterator[str]:
     of the whole mix.
     """
     seen = fit.reading
-    how = (
-        f"; at {fit.steps:,} steps {seen.trainer} sees {seen.exposure} ({seen.epochs} epochs)"
-        if fit.steps
-        else ""
-    )
+    how = ""
+    if fit.steps:
+        how = f"; at {fit.steps:,} steps {seen.trainer} sees {seen.exposure} ({seen.epochs} epochs)"
     yield (
         f"removed: shrink: about {remaining:,} of {total:,} tokens are left{how}; `--removed"
         " refill` fills the quotas"

@@ -95,11 +95,9 @@ def plan_source(
     """A source's row. within: its supply in its key range; filling: likewise, after filters."""
     request, definition = recipe.recipe.sources[name], recipe.definitions[name]
     quota, enough = quotas.resolved[name], filling.tokens if filling else 0
-    share = (
-        min(Fraction(quota, enough) * CEILING_MARGIN, Fraction(1))
-        if enough and not request.all
-        else Fraction(1)
-    )
+    share = Fraction(1)
+    if enough and not request.all:
+        share = min(Fraction(quota, enough) * CEILING_MARGIN, share)
     low, high = request.keys
     top = low + (high - low) * math.ceil(share * 10_000) / 10_000
     shrinks = removal is not None and recipe.recipe.shrinks

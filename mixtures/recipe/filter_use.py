@@ -210,11 +210,9 @@ class FilterUse:
     @property
     def name(self) -> str:
         """Its `use` or `placebo_of`."""
-        return (
-            self.bundle.definition.name
-            if self.bundle
-            else str(self.request.use or self.request.placebo_of)
-        )
+        if self.bundle:
+            return self.bundle.definition.name
+        return str(self.request.use or self.request.placebo_of)
 
     @property
     def label(self) -> str:

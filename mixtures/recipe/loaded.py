@@ -188,13 +188,11 @@ class LoadedRecipe:
 
     def _place(self, name: str) -> dict[str, object]:
         request = self.recipe.sources[name]
-        place: dict[str, object] = {
+        return {
             "keys": [plain_decimal(bound) for bound in request.keys],
             "definition": self._definition(name),
+            **({"quality": canonical_quality(request.quality)} if request.quality else {}),
         }
-        return (
-            {**place, "quality": canonical_quality(request.quality)} if request.quality else place
-        )
 
     def _definition(self, name: str) -> dict[str, object]:
         definition = self.definitions[name]

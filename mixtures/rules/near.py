@@ -183,11 +183,6 @@ def survivors(
     ordered = components[order]
     first = np.ones(len(order), np.bool_)
     first[1:] = ordered[1:] != ordered[:-1]
-    heads = (
-        order[np.maximum.accumulate(np.where(first, np.arange(len(order)), 0))]
-        if len(order)
-        else order
-    )
     kept = np.empty(len(order), np.int64)
-    kept[order] = heads
+    kept[order] = order[np.maximum.accumulate(np.where(first, np.arange(len(order)), 0))]
     return kept

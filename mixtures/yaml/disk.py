@@ -56,11 +56,9 @@ def shown(file: Path) -> str:
     """Name a file for messages: shipped ones by their place in the project, others as they were
     given.
     """
-    return (
-        f"recipes/{file.relative_to(SHIPPED).as_posix()}"
-        if file.is_relative_to(SHIPPED)
-        else str(file)
-    )
+    if not file.is_relative_to(SHIPPED):
+        return str(file)
+    return f"recipes/{file.relative_to(SHIPPED).as_posix()}"
 
 
 def json_heads(folder: Path) -> dict[str, bytes]:

@@ -233,17 +233,14 @@ class PrefixBound:
         for number, (source, (bound, measured)) in enumerate(
             zip(self._claims.sources, self.figures(), strict=True)
         ):
-            most, claimed_most = _most(bound), _most(source.deviation.bound_tokens)
+            most, said = _most(bound), source.deviation
             if bound is not None and 2 * self.measured[number] > self.bounds[number]:
                 faults.append(
                     f"{source.label} strays {measured:,} tokens from its share, proven are"
                     f" {bound:,}"
                 )
-            if (bound, measured) != (
-                source.deviation.bound_tokens,
-                source.deviation.measured_tokens,
-            ):
-                claimed_stray = f"{source.deviation.measured_tokens:,} tokens{claimed_most}"
+            if (bound, measured) != (said.bound_tokens, said.measured_tokens):
+                claimed_stray = f"{said.measured_tokens:,} tokens{_most(said.bound_tokens)}"
                 faults.append(
                     f"{source.label} strays {measured:,} tokens{most}, the manifest says"
                     f" {claimed_stray}"
@@ -260,8 +257,6 @@ class PrefixBound:
 
 
 def _most(bound: int | None) -> str:
-    return (
-        ", no bound is proven where removals left gaps"
-        if bound is None
-        else f" of at most {bound:,}"
-    )
+    if bound is None:
+        return ", no bound is proven where removals left gaps"
+    return f" of at most {bound:,}"

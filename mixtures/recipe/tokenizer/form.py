@@ -264,11 +264,9 @@ def _check_reading_order(tokens: list[dict[str, Any]], vocab: Any) -> None:
     the file's order (AddedVocabulary::add_tokens). Other engines believe the statement, and then
     ids differ without an error.
     """
-    known = (
-        vocab
-        if isinstance(vocab, dict)
-        else {entry[0]: number for number, entry in enumerate(vocab)}
-    )
+    known = vocab
+    if not isinstance(vocab, dict):
+        known = {entry[0]: number for number, entry in enumerate(vocab)}
     taken = {number: token for token, number in known.items()}
     next_id = len(known)
     for token in tokens:

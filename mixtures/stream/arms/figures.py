@@ -88,12 +88,9 @@ class Given:
         """Share the donors out. base: how many there are of each length that the base has, too, if
         donors may be repeated.
         """
-        pieces = (
-            assign(num_tokens, donors)
-            if base is None
-            else assign_repeating(num_tokens, donors, base)
-        )
-        return cls(source, num_tokens, keys, donors, pieces)
+        if base is None:
+            return cls(source, num_tokens, keys, donors, assign(num_tokens, donors))
+        return cls(source, num_tokens, keys, donors, assign_repeating(num_tokens, donors, base))
 
     def slots(self, names: Sequence[str], giver: str) -> dict[str, SlotFigures]:
         """The slots by the source that they count in. names: of the sources; giver: of this."""
