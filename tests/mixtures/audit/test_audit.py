@@ -185,29 +185,21 @@ def test_truncated_bin_is_noticed(mix: Path, num_bytes: int) -> None:
     assert failed(mix) >= {"bin size", "chunk hashes", "idx"}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "tokens.bin",
-        "tokens.idx",
-        "documents.parquet/part-00002.parquet",
-        "provenance.parquet/part-00000.parquet",
-    ],
+FILES = (
+    "tokens.bin",
+    "tokens.idx",
+    "documents.parquet/part-00002.parquet",
+    "provenance.parquet/part-00000.parquet",
 )
+
+
+@pytest.mark.parametrize("name", FILES)
 def test_missing_file_is_noticed(mix: Path, name: str) -> None:
     (mix / name).unlink()
     assert "files" in failed(mix)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "tokens.bin",
-        "tokens.idx",
-        "documents.parquet/part-00002.parquet",
-        "provenance.parquet/part-00000.parquet",
-    ],
-)
+@pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"\x00" * 5000])
 def test_file_of_rubbish_is_a_failed_check_and_no_traceback(
     mix: Path, name: str, content: bytes

@@ -24,11 +24,7 @@ from mixtures.trainers.schedule import Schedule
 from mixtures.yaml.disk import SHIPPED, names_in
 
 FOLDER = Path(recipes.__file__).parent
-MIXES = (
-    "pretraining-500b",
-    "annealing-50b",
-    "holdout",
-)
+MIXES = ("pretraining-500b", "annealing-50b", "holdout")
 # Facts of the published mix: deep-ignorance.md section 1, computed by largest remainder, which is
 # within a token of Webster's method; by corpus.
 ANNEALING = {

@@ -13,7 +13,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixtures.stream.order import SourceOrder, deviation, deviation_bound, place, positions
+from mixtures.stream.order import (
+    Placed,
+    SourceOrder,
+    deviation,
+    deviation_bound,
+    place,
+    positions,
+)
 from mixtures.stream.selection import Lengths, PartitionTable, select
 
 Document = tuple[int, int, int]
@@ -74,13 +81,15 @@ def test_what_shrank_keeps_its_places_and_what_did_not_has_none():
     lengths = Lengths(
         np.array([0, 4], np.uint64), np.array([4, 2], np.uint32), np.array([0, 7], np.uint64)
     )
-    for take, places in (
-        (partial(select, shrink=True), [0, 7, 9, 16]),
-        (select, [0, 4, 6, 10]),
-    ):
+    for take, places in ((partial(select, shrink=True), [0, 7, 9, 16]), (select, [0, 4, 6, 10])):
         strands, _ = take("s", 18, [PartitionTable(2, 9, 4, 6)], lambda _: lengths)
         starts, num_tokens = SourceOrder(strands[0], lambda _: lengths).columns(0, 4)
         assert (starts.tolist(), num_tokens.tolist()) == (places, [4, 2, 4, 2])
+
+
+def documents_of(placed: Placed) -> list[tuple[int, int, int]]:
+    columns = (placed.source, placed.document, placed.num_tokens)
+    return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
 def quotas_of(orders: list[SourceOrder]) -> list[int]:
@@ -90,14 +99,7 @@ def quotas_of(orders: list[SourceOrder]) -> list[int]:
 @given(streams())
 def test_the_whole_stream_is_the_exact_sort_of_midpoints(orders):
     placed = place(orders, 0, sum(quotas_of(orders)))
-    assert list(
-        zip(
-            placed.source.tolist(),
-            placed.document.tolist(),
-            placed.num_tokens.tolist(),
-            strict=True,
-        )
-    ) == merged(orders)
+    assert documents_of(placed) == merged(orders)
     assert placed.first_token.tolist() == [0, *accumulate(placed.num_tokens.tolist())][:-1]
     assert (placed.first_position, placed.before.tolist()) == (0, [0] * len(orders))
 
@@ -116,14 +118,7 @@ def test_every_part_that_is_placed_alone_is_that_part_of_the_whole(orders):
             ]
             placed = place(orders, low, high)
             assert placed.first_position == inside[0]
-            assert list(
-                zip(
-                    placed.source.tolist(),
-                    placed.document.tolist(),
-                    placed.num_tokens.tolist(),
-                    strict=True,
-                )
-            ) == [stream[number] for number in inside]
+            assert documents_of(placed) == [stream[number] for number in inside]
             assert placed.first_token.tolist() == [starts[number] for number in inside]
             assert placed.before.tolist() == [
                 sum(tokens for source, _, tokens in stream[: inside[0]] if source == number)

@@ -19,11 +19,7 @@ from pydantic import ValidationError
 
 from mixtures.errors import ManifestError
 from mixtures.recipe.load import load_tokenizer_definition
-from mixtures.recipe.tokenizer.definition import (
-    ShippedTokenizer,
-    TokenizerDefinition,
-    token_dtype,
-)
+from mixtures.recipe.tokenizer.definition import ShippedTokenizer, TokenizerDefinition, token_dtype
 from mixtures.recipe.tokenizer.form import canonical_digest
 
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
