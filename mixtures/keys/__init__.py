@@ -262,6 +262,7 @@ class DigestSet:
     """
 
     def __init__(self, digests: npt.NDArray[np.uint64]) -> None:
+        """digests: uint64 [num_docs, 2], ascending."""
         # one array a column, since a search copies what is not contiguous
         self._high, self._low = (np.ascontiguousarray(digests[:, column]) for column in (0, 1))
         rises = self._high[1:] > self._high[:-1]

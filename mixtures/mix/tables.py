@@ -109,7 +109,7 @@ def to_arrow(schema: pa.Schema, columns: Columns) -> pa.Table:
 
 
 def _array(field: pa.Field, values: Any) -> pa.Array:
-    """Build an array of a column of `Columns`."""
+    """Build an array of a column of `Columns`, [num_rows]."""
     if pa.types.is_string(field.type):
         return Texts.of(values).spelled()
     if pa.types.is_boolean(field.type):
@@ -155,7 +155,7 @@ def from_arrow(schema: pa.Schema, table: pa.Table, *, spelled: bool = True) -> C
 
 
 def _texts(name: str, array: pa.Array) -> Texts:
-    """A column of strings, or of a dictionary of them, without a null. name: of the column."""
+    """A column [num_rows] of strings, or of a dictionary of them, without a null. name: its own."""
     coded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
     codes = np.asarray(np.from_dlpack(coded.indices), np.int32)
     names: list[str] = coded.dictionary.to_pylist()
