@@ -47,9 +47,9 @@ from pipeline.build.request import BuildRequest
 from pipeline.executors.slurm.chain import refuse_busy
 from pipeline.report import say
 from pipeline.stages.gathering import token_files
-from pipeline.stages.ingest import loaded_tokenizer
 from pipeline.store.store import Store
 from pipeline.tokens.find import find_tokenizer
+from pipeline.tokens.loaded import loaded_tokenizer
 
 
 @dataclass(frozen=True)

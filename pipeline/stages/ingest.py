@@ -16,8 +16,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,6 +44,7 @@ from pipeline.store.records import FolderWriter, Frozen, Record, canonical_json,
 from pipeline.store.rules import folder_name
 from pipeline.store.store import LedgerRecord, PlannedDue, PlannedKeys, RangeRecord, SegmentRange
 from pipeline.tokens.engines import NumTokens
+from pipeline.tokens.loaded import loaded_tokenizer
 from pipeline.tokens.tokenizer import SpecialTokens, Tokenizer
 
 # training text of a segment: about 128M tokens, 256 MB while it is sorted
@@ -174,36 +174,6 @@ class Ingest(Stage[IngestPlan, IngestUnit]):
 def _token_folders(plan: IngestPlan, unit: IngestUnit) -> dict[KeyRange, Path]:
     """Where the tokens of each key range of a unit belong."""
     return {keys: unit.folder / folder_name(plan.tokenizer.folders, keys) for keys in unit.ranges}
-
-
-def loaded_tokenizer(
-    path: Path,
-    definition: TokenizerDefinition,
-    special_tokens: SpecialTokens,
-    *,
-    proven: str | None = None,
-) -> Tokenizer:
-    """The tokenizer, which tests itself when it is loaded: once a process, however many ranks it
-    does. proven: see `Tokenizer`.
-    """
-    # equal to that of a plan, whichever kind of definition the recipe names
-    frozen = TokenizerDefinition.model_validate(definition.model_dump(mode="json"))
-    return _loaded(_Wanted(path, frozen, special_tokens, proven))
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """A tokenizer that is to be loaded."""
-
-    path: Path
-    definition: TokenizerDefinition
-    special_tokens: SpecialTokens
-    proven: str | None = field(compare=False)
-
-
-@lru_cache(maxsize=1)
-def _loaded(wanted: _Wanted) -> Tokenizer:
-    return Tokenizer(wanted.path, wanted.definition, wanted.special_tokens, proven=wanted.proven)
 
 
 @dataclass(frozen=True)

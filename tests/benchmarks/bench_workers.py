@@ -18,7 +18,8 @@ import shutil
 import statistics
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.benchmarks.bench_ingest import Corpus, make_corpus, run, write_docs
@@ -34,14 +35,19 @@ def measure(corpus: Corpus, workers: list[int], rounds: int) -> Figures:
     found: Figures = {count: [] for count in workers}
     for _ in range(rounds):
         for count in workers:
-            shutil.rmtree(corpus.folder / "store", ignore_errors=True)
-            shutil.rmtree(corpus.folder / "first", ignore_errors=True)
+            begin_anew(corpus)
             begun, before = time.perf_counter(), _ended_cpu()
             run(corpus.build("first", count))
             wall, cpu = time.perf_counter() - begun, _ended_cpu() - before
             found[count].append((wall, cpu))
             print(f"{count} workers: {wall:.2f} s of wall, {cpu:.2f} CPU s", flush=True)
     return found
+
+
+def begin_anew(corpus: Corpus) -> None:
+    """Delete what an earlier build left."""
+    for name in ("store", "first"):
+        shutil.rmtree(corpus.folder / name, ignore_errors=True)
 
 
 def adopt() -> None:
@@ -77,24 +83,36 @@ def table(found: Figures, megabytes: float) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    """Run the rounds and print the figures."""
+def options_of(description: str | None) -> argparse.ArgumentParser:
+    """Options that a benchmark of whole builds has."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--megabytes", type=int, default=240)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     shared = Path(os.environ.get("ANNEALMIX_SHARED", "../shared"))
     parser.add_argument("--shared", type=Path, default=shared)
     parser.add_argument("--docs", action="store_true")
-    options = parser.parse_args()
-    adopt()
-    tokenizer = options.shared.resolve() / "tokenizers" / "gpt-neox-20b.json"
+    return parser
+
+
+@contextmanager
+def distinct_corpus(shared: Path, megabytes: int) -> Iterator[Corpus]:
+    """Distinct text in a folder of its own."""
+    tokenizer = shared.resolve() / "tokenizers" / "gpt-neox-20b.json"
     with tempfile.TemporaryDirectory(prefix="annealmix-bench-") as name:
         folder = Path(name)
-        texts = distinct_texts(base_texts(options.shared), options.megabytes * 1_000_000)
-        corpus = Corpus(folder, make_corpus(texts, folder / "data"), tokenizer)
+        texts = distinct_texts(base_texts(shared), megabytes * 1_000_000)
+        yield Corpus(folder, make_corpus(texts, folder / "data"), tokenizer)
+
+
+def main() -> None:
+    """Run the rounds and print the figures."""
+    parser = options_of(__doc__)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    options = parser.parse_args()
+    adopt()
+    with distinct_corpus(options.shared, options.megabytes) as corpus:
         found = measure(corpus, options.workers, options.rounds)
     print(table(found, corpus.megabytes))
     if options.docs:

@@ -55,12 +55,12 @@ def missing(shared: Path) -> str | None:
 
 
 @contextmanager
-def running(shared: Path) -> Iterator[Path]:
+def running(shared: Path, max_array_size: int = MAX_ARRAY_SIZE) -> Iterator[Path]:
     """A cluster of two nodes; yields its folder. Slurm's commands find it by SLURM_CONF."""
     folder = Path(tempfile.mkdtemp(prefix="annealmix-slurm-"))
     environment = {
         **os.environ,
-        "MAX_ARRAY_SIZE": str(MAX_ARRAY_SIZE),
+        "MAX_ARRAY_SIZE": str(max_array_size),
         "SLURM_TEST_PORT": str(_free_ports(3)),
     }
     subprocess.run(

@@ -93,7 +93,8 @@ def given(tmp_path: Path, data: Path, profile: dict[str, Any] | None = None) -> 
 def test_a_chain_builds_the_mix_that_one_process_builds(tmp_path, data, local):
     build = given(tmp_path, data)
     holds(build.finish(), local)
-    assert [stage["stage"] for stage in stages(build)] == ["ingest", "select", "write"]
+    # the single unit of select is done by the job that goes on
+    assert [stage["stage"] for stage in stages(build)] == ["ingest", "write"]
     assert (stages(build)[0]["units"], len(stages(build)[0]["jobs"])) == (FILES, 2)
     status = build.status()
     assert status.message == manifests.names(manifests.load(local))
@@ -101,6 +102,12 @@ def test_a_chain_builds_the_mix_that_one_process_builds(tmp_path, data, local):
         assert (stage.units_done, stage.done, stage.failed) == (stage.units, stage.tasks, 0)
     build.launch()  # there is nothing left to do
     assert build.status().state == "finished"
+
+
+def test_a_single_unit_that_needs_another_node_is_a_job_of_its_own(tmp_path, data, local):
+    build = given(tmp_path, data, {"stages": {"select": {"memory": "150M"}}})
+    holds(build.finish(), local)
+    assert [stage["stage"] for stage in stages(build)] == ["ingest", "select", "write"]
 
 
 def test_a_killed_element_stops_the_chain_and_the_same_command_repairs_it(tmp_path, data, local):
@@ -194,7 +201,8 @@ def test_a_rehearsal_submits_nothing_and_tells_the_arrays_that_are_submitted(
     tmp_path, data, local, capfd
 ):
     profile = tmp_path / "profile.yaml"
-    profile.write_text("memory: 100M\ntime: '10'\ntasks: 5\nstages: {write: {memory: 200M}}\n")
+    apart = "{select: {memory: 150M}, write: {memory: 200M}}"
+    profile.write_text(f"memory: 100M\ntime: '10'\ntasks: 5\nstages: {apart}\n")
     build = replace(given(tmp_path, data), profile=load_profile(profile))
     capfd.readouterr()
     assert rehearse(build.asked, profile, json=True) == 0
@@ -216,11 +224,15 @@ def test_a_rehearsal_submits_nothing_and_tells_the_arrays_that_are_submitted(
     assert list(rows) == ["ingest", "select", "write", "conduct"]
     assert {name: row["memory"] for name, row in rows.items()} == {
         "ingest": "100M",
-        "select": "100M",
+        "select": "150M",
         "write": "200M",
         "conduct": "100M",
     }
     assert {row["time_limit"] for row in rows.values()} == {"10"}
+    profile.write_text("memory: 100M\n")
+    assert rehearse(build.asked, profile, json=True) == 0
+    rows = {row["stage"]: row for row in json.loads(capfd.readouterr().out)}
+    assert {name: row["units"] for name, row in rows.items()} == {"ingest": FILES, "conduct": 1}
 
 
 def test_a_relaunch_while_jobs_are_queued_is_refused_and_harms_nothing(tmp_path, data, local):

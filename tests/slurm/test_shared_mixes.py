@@ -54,7 +54,7 @@ def build(work: Path, shared: Path, name: str, where: str, *more: Any) -> dict[s
 def test_both_mixes_are_those_of_a_local_build(cluster, shared, tmp_path):
     profile = tmp_path / "profile.yaml"
     profile.write_text(
-        "job_name: mixes\nmemory: 200M\nstages: {near: {memory: 400M}, conduct: {memory: 400M}}\n"
+        "job_name: mixes\nmemory: 200M\nstages: {near: {memory: 500M}, conduct: {memory: 400M}}\n"
     )
     for name in RECIPES:
         found = build(

@@ -115,11 +115,11 @@ class _Probing:
     def tokenizer(self) -> Tokenizer:
         """That of the recipe."""
         from pipeline.tokens.find import find_tokenizer
-        from pipeline.tokens.tokenizer import Tokenizer
+        from pipeline.tokens.loaded import loaded_tokenizer
 
         definition, special = self.recipe.tokenizer, self.recipe.recipe.special_tokens
         file = find_tokenizer(definition, self._file or self.recipe.tokenizer_file)
-        return Tokenizer(file, definition, special)
+        return loaded_tokenizer(file, definition, special)
 
     def probed(self, name: str, files: Sequence[InputFile]) -> Probed:
         """Probe a source, or find what a probe of the same found."""

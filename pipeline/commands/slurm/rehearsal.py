@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from pipeline.commands.plan.stage_arrays import SEAL, StageArray
 from pipeline.executors.slurm import client
-from pipeline.executors.slurm.arrays import num_tasks, resources_of
+from pipeline.executors.slurm.arrays import is_conducted, num_tasks, resources_of
 from pipeline.executors.slurm.chain import CONDUCT
 from pipeline.executors.slurm.profile import Profile
 from pipeline.executors.stage import stage_named
@@ -38,7 +38,7 @@ class StageJobs:
 
 def rehearsal(stages: Sequence[StageArray], profile: Profile, arms: int = 0) -> list[StageJobs]:
     """The arrays of a build, in order, by the rules of the stages that are submitted; then the jobs
-    that go on after each of them, the last of which seals the mix.
+    that go on after each of them, which do single units, and the last of which seals the mix.
 
     Args:
         stages: as the plan estimates them. arms: of a study, each of which has the slices of its
@@ -53,6 +53,11 @@ def rehearsal(stages: Sequence[StageArray], profile: Profile, arms: int = 0) -> 
         replace(stage, stage=ARMS, units=arms * stage.units, core_seconds=None)
         for stage in stages
         if arms and stage.stage == WRITE
+    ]
+    submitted = [
+        stage
+        for number, stage in enumerate(submitted)
+        if number == 0 or not is_conducted(profile, stage_named(stage.stage), stage.units)
     ]
     for stage in submitted:
         asked = resources_of(profile, stage_named(stage.stage))

@@ -15,7 +15,6 @@ from typing import Any
 
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from pipeline.executors.slurm import client
-from pipeline.executors.slurm.arrays import ENDED, LOGS
 from pipeline.executors.slurm.chain import (
     CANCELLED,
     FINISHED,
@@ -24,6 +23,7 @@ from pipeline.executors.slurm.chain import (
     ChainRecord,
     SubmittedStage,
 )
+from pipeline.executors.slurm.logs import ENDED, LOGS
 from pipeline.executors.stage import in_hand, stage_named
 from pipeline.report import Column, Table, count, plural, printable, say, size, tell
 from pipeline.store.records import read_json

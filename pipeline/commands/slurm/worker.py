@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from pathlib import Path
 
 from mixtures.errors import AnnealmixError, RecipeError
-from pipeline.executors.slurm.arrays import ENDED, Arrays
+from pipeline.executors.slurm.logs import ENDED
 from pipeline.executors.slurm.package import refuse_other_package
-from pipeline.executors.slurm.profile import Resources
 from pipeline.executors.stage import stage_named
 from pipeline.store.records import write_json
 
@@ -37,9 +37,7 @@ def do_task(plan: Path, digest: str, stage: str, tasks: int, package: str, first
     code, message = 0, ""
     try:
         refuse_other_package(package)
-        Arrays(stage_named(stage)(plan, digest), tasks, plan.parent, Resources(), stage).run_rank(
-            rank
-        )
+        deque(stage_named(stage)(plan, digest).run(None, rank, tasks), 0)
     except BaseException as error:
         code, message = (
             (error.exit_code if isinstance(error, AnnealmixError) else 1),

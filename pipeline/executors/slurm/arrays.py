@@ -1,10 +1,11 @@
 """A stage's tasks as job arrays, through datatrove's SlurmPipelineExecutor.
 
-datatrove knows the options of sbatch and runs a rank with its logs and statistics. Its way of
-launching is replaced: it pickles the pipeline, lets the next stage depend on the last array alone,
-overwrites the list of ranks when it is launched again, and writes values into a script unquoted.
-Here options are arguments of sbatch, the script holds quoted paths, a node reads the frozen plan,
-and which units are done is in our done-records alone.
+datatrove knows the options of sbatch. Its way of launching is replaced: it pickles the pipeline,
+lets the next stage depend on the last array alone, overwrites the list of ranks when it is launched
+again, and writes values into a script unquoted. Here options are arguments of sbatch, the script
+holds quoted paths, a node reads the frozen plan, and which units are done is in our done-records
+alone. A task is the stage's step by itself (`pipeline.commands.slurm.worker`): the import of an
+executor, of clients of the hub and of object stores, takes a fifth of a second.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from datatrove.executor.slurm import SlurmPipelineExecutor
 
 from mixtures.errors import RecipeError
 from pipeline.executors.slurm import client
+from pipeline.executors.slurm.chain import CONDUCT
+from pipeline.executors.slurm.logs import LOGS
 from pipeline.executors.slurm.profile import Profile, Resources
 from pipeline.executors.stage import Stage, StageClass
 from pipeline.store.records import write_whole
@@ -35,8 +38,6 @@ _OWN_CACHE = (
         " 1; }"
     ),
 )
-LOGS = "slurm"  # folder of the jobs' output, in that of the stage's plan
-ENDED = f"{LOGS}/ended"  # and of how tasks ended
 
 
 class Arrays(SlurmPipelineExecutor):  # type: ignore[misc]  # datatrove publishes no types
@@ -64,10 +65,6 @@ class Arrays(SlurmPipelineExecutor):  # type: ignore[misc]  # datatrove publishe
             skip_completed=False,
             slurm_logs_folder=str(folder / LOGS),
         )
-
-    def run_rank(self, rank: int) -> None:
-        """Do a rank's share of the units, here and now."""
-        self._run_for_rank(rank)
 
     def submit(self, script: Path) -> list[str]:
         """Submit arrays for all ranks, as many as the cluster's MaxArraySize asks. Returns their
@@ -99,6 +96,14 @@ def resources_of(profile: Profile, stage: StageClass) -> Resources:
     if resources.memory is None:
         return resources.model_copy(update={"memory": f"{stage.task_bytes >> 20}M"})
     return resources
+
+
+def is_conducted(profile: Profile, stage: StageClass, units: int) -> bool:
+    """Whether a job that goes on with the build does a stage by itself: a single unit, for which
+    the profile gives that job what it would give a task. Two more jobs would have to wait for nodes
+    and to import libraries.
+    """
+    return units == 1 and resources_of(profile, stage) == profile.resources(CONDUCT)
 
 
 def num_tasks(units: int, resources: Resources) -> int:

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from mixtures.errors import AnnealmixError
+from pipeline.executors.local import LocalExecutor
 from pipeline.executors.slurm import arrays, client
 from pipeline.executors.slurm.chain import CONDUCT, Chain
+from pipeline.executors.slurm.logs import ENDED, LOGS
 from pipeline.executors.slurm.package import package
 from pipeline.executors.slurm.profile import Profile
 from pipeline.executors.stage import Plan, StageClass, Unit, forget
@@ -20,7 +22,7 @@ class Submitted(Exception):  # noqa: N818  # no error: what remains is for the c
 
 
 class SlurmExecutor:
-    """Submits a stage and what follows it, instead of doing it.
+    """Submits a stage and what follows it, instead of doing it (but `arrays.is_conducted`).
 
     Args:
         chain: of the build. digest: of its frozen request. trusted: see `pipeline.build.build`.
@@ -44,7 +46,7 @@ class SlurmExecutor:
 
         Raises:
             Submitted: always, but where no unit is left. AnnealmixError: Slurm refuses, or the
-                units were submitted before.
+                units were submitted before; or of a unit that is done here.
         """
         units = [unit for unit in plan.units if not self._is_done(stage, plan, unit)]
         if not units:
@@ -52,13 +54,16 @@ class SlurmExecutor:
         plan = plan.having(units)
         if self._follows:
             self._chain.refuse_repeated(stage, plan)
-        forget(folder, arrays.ENDED)
+            if arrays.is_conducted(self._profile, stage, len(units)):
+                LocalExecutor(workers=1).execute(stage, plan, folder)
+                return
+        forget(folder, ENDED)
         path, digest = freeze_plan(folder, plan)
         resources = arrays.resources_of(self._profile, stage)
         tasks = arrays.num_tasks(len(units), resources)
         name = f"{self._profile.job_name}-{self._chain.key}-"
         words = ["worker", "task", str(path), digest, stage.name, str(tasks), package()]
-        script = arrays.write_script(folder / arrays.LOGS / "job.sh", self._profile, words)
+        script = arrays.write_script(folder / LOGS / "job.sh", self._profile, words)
         try:
             jobs = arrays.Arrays(
                 stage(path, digest), tasks, folder, resources, name + stage.name
@@ -86,7 +91,7 @@ class SlurmExecutor:
             say(f"jobs that were submitted are not cancelled: {error}")
 
     def _submit_conductor(self, name: str, jobs: list[str]) -> str:
-        resources = self._profile.resources("conduct")
+        resources = self._profile.resources(CONDUCT)
         log = str(self._chain.folder / "conduct-%j.out")
         options = {
             "job-name": f"{name}{CONDUCT}",

@@ -33,8 +33,8 @@ from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.recipe.load import load_tokenizer_definition
 from mixtures.recipe.tokenizer.definition import TokenizerDefinition
 from mixtures.recipe.tokenizer.form import canonical_digest
-from pipeline.stages.ingest import loaded_tokenizer
 from pipeline.tokens.find import find_tokenizer
+from pipeline.tokens.loaded import loaded_tokenizer
 from pipeline.tokens.tokenizer import Tokenizer
 
 EOD = "<|endoftext|>"
