@@ -18,7 +18,8 @@ from typing import Any
 
 from mixtures.errors import AnnealmixError
 from pipeline.executors.memory import available_memory
-from pipeline.executors.pool import begin_server, run_tasks
+from pipeline.executors.pool import run_tasks
+from pipeline.executors.server import begin_server
 from pipeline.executors.stage import Plan, StageClass, forget, freeze, in_hand
 from pipeline.report import plural, say, size
 from pipeline.store.records import named

@@ -23,7 +23,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,10 +35,8 @@ from mixtures.errors import (
     RecipeError,
     SupplyError,
 )
-from pipeline.executors.stage import MODULES
-from pipeline.tokens.preloaded import FILE
+from pipeline.executors.server import begin_server, served
 
-IMPORTED = ["pipeline.executors.local", *MODULES.values(), "pipeline.tokens.preloaded"]
 END_SECONDS = 5  # an idle worker that does not end by then is killed
 # Python obeys a signal that comes just before it waits, or to another thread, only when it has
 # waited
@@ -49,28 +46,6 @@ STOPPED_SECONDS = 3  # a worker that is stopped for so long is named
 Task = Callable[[int], None]
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
-_served: set[Path] = set()
-"""Tokenizers that the server has loaded, or will have."""
-
-
-def begin_server(tokenizer: Path | None = None) -> None:
-    """Have the server that workers are forked from start in the background, if there is none yet:
-    what it imports takes a core half a second.
-
-    Args:
-        tokenizer: the file of one that workers will need, loaded once for all of them.
-    """
-    multiprocessing.get_context("forkserver").set_forkserver_preload(IMPORTED)
-    resource_tracker.ensure_running()  # which unblocks signals when it is begun
-    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the caller obeys it
-    if tokenizer:
-        os.environ[FILE] = str(tokenizer)
-        _served.add(tokenizer)
-    try:
-        forkserver.ensure_running()
-    finally:
-        os.environ.pop(FILE, None)
-        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 
 
 def run_tasks(
@@ -139,7 +114,7 @@ def answering(
     Raises (when it is asked):
         Exception: that of the function.
     """
-    if tokenizer not in _served:
+    if tokenizer not in served:
         yield function
         return
     worker = _Worker(function)

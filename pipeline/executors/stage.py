@@ -23,6 +23,7 @@ from typing_extensions import Self
 
 from mixtures.errors import AnnealmixError, ManifestError
 from pipeline.executors.limits import raise_open_files
+from pipeline.executors.server import MODULES
 from pipeline.store.records import Frozen, canonical_json, is_done, read_done, write_whole
 
 _IN_HAND = "in-hand"
@@ -194,19 +195,6 @@ def forget(folder: Path, *names: str) -> None:
     """
     for name in (_IN_HAND, *names):
         shutil.rmtree(folder / name, ignore_errors=True)
-
-
-MODULES = {
-    "ingest": "pipeline.stages.ingest",
-    "score": "pipeline.stages.score",
-    "near": "pipeline.stages.near.stages",
-    "select": "pipeline.stages.select",
-    "write": "pipeline.stages.write",
-    "arms": "pipeline.arms.slices",
-}
-"""Where stages are, by what their names begin with: a node that is to do a task of one has only its
-name.
-"""
 
 
 def stage_named(name: str) -> StageClass:

@@ -96,7 +96,7 @@ def test_a_builder_that_asks_a_worker_loads_no_tokenizer(tmp_path, monkeypatch):
         write_files(tmp_path / "data", name, content)
     recipe = write_recipe(tmp_path / "recipes", {name: {"all": True} for name in TEXTS})
     alone = make(recipe, tmp_path, tmp_path / "data", "alone", "other")
-    monkeypatch.setattr(pool, "_served", {likely_file(load_tokenizer_definition("sample"))})
+    monkeypatch.setattr(pool, "served", {likely_file(load_tokenizer_definition("sample"))})
     monkeypatch.setattr(ingest, "loaded_tokenizer", lambda *_, **__: pytest.fail("it is loaded"))
     assert make(recipe, tmp_path, tmp_path / "data", workers=2)["identity"] == alone["identity"]
 

@@ -411,7 +411,8 @@ PRELOADING = """
 import sys
 from pathlib import Path
 from functools import partial
-from pipeline.executors.pool import begin_server, run_tasks
+from pipeline.executors.pool import run_tasks
+from pipeline.executors.server import begin_server
 from tests.pipeline.executors.test_pool import note_engine
 
 if __name__ == "__main__":
@@ -464,7 +465,7 @@ def test_one_worker_answers_and_its_caller_when_it_is_killed(tmp_path, monkeypat
 
     with answering(partial(answer, here), tmp_path) as ask:
         assert ask("") == here  # no server has what it needs
-    monkeypatch.setattr(pool, "_served", {tmp_path})
+    monkeypatch.setattr(pool, "served", {tmp_path})
     with answering(partial(answer, here), tmp_path, let_go_on) as ask:
         worker = ask("")
         assert worker != here

@@ -23,10 +23,10 @@ from pipeline.build.build import build
 from pipeline.build.request import BuildRequest
 from pipeline.commands.slurm.conduct import launch
 from pipeline.commands.slurm.request import Asked
-from pipeline.executors.pool import IMPORTED
+from pipeline.executors.server import IMPORTED, MODULES
 from pipeline.executors.slurm import arrays, client
 from pipeline.executors.slurm.profile import Profile, StageName, load_profile
-from pipeline.executors.stage import MODULES, Stage, stage_named
+from pipeline.executors.stage import Stage, stage_named
 from pipeline.inputs.listing import DataFolders
 from tests.pipeline.corpus import write_files, write_recipe
 

@@ -12,10 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from mixtures.keys import content_of
+from pipeline.executors.server import FILE
 from pipeline.tokens.engines import ENGINES, preload
-
-FILE = "ANNEALMIX_PRELOADED"
-"""Environment variable: path of a tokenizer.json."""
 
 if file := os.environ.get(FILE):
     content_of("e\u0301")  # which compiles a pattern of thousands of code points
