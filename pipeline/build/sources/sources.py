@@ -194,5 +194,7 @@ def _stored_tokens(found: SourceInputs, rule: TokenRule, keys: KeyRange) -> int:
 
 def _ceiling(keys: KeyRange, share: float) -> int:
     """The key below which `share` of a key range lies, with margin, inside the range."""
-    width = math.ceil(keys.width * min(share * float(CEILING_MARGIN), 1.0))
-    return min(keys.low + width, keys.high)
+    wanted = share * float(CEILING_MARGIN)
+    if wanted >= 1:  # the width of all keys has more digits than a float
+        return keys.high
+    return min(keys.low + math.ceil(keys.width * wanted), keys.high)
