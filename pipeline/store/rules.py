@@ -5,6 +5,7 @@ folder, which names it.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from hashlib import sha256
 from typing import Any, Protocol
 
@@ -45,7 +46,7 @@ class TokenRule:
     bos_id: int | None
     token_bytes: int
 
-    @property
+    @cached_property
     def folders(self) -> str:
         """Names token folders."""
         return f"tokens-{short_key({**asdict(self), 'format': TOKENS_FORMAT})}"
@@ -58,7 +59,7 @@ class TermRule:
     sha256: str
     mode: str
 
-    @property
+    @cached_property
     def folders(self) -> str:
         """Names folders of term counts."""
         rules = {"rules": BLOCKLIST_RULES, "format": TERMS_FORMAT}
@@ -72,7 +73,7 @@ class TextRule:
     terms: TermRule
     threshold: int
 
-    @property
+    @cached_property
     def folders(self) -> str:
         """Names folders of escalated texts."""
         return f"texts-{short_key([self.terms.folders, self.threshold, TEXTS_FORMAT])}"
@@ -86,7 +87,7 @@ class GramRule:
 
     sets: tuple[str, ...]
 
-    @property
+    @cached_property
     def folders(self) -> str:
         """Names folders of n-gram counts."""
         return f"grams-{short_key([*self.sets, GRAMS_FORMAT])}"
@@ -98,7 +99,7 @@ class BandRule:
 
     near: NearRule
 
-    @property
+    @cached_property
     def folders(self) -> str:
         """Names folders of band keys."""
         return f"bands-{short_key([self.near.signature_identity(), BANDS_FORMAT])}"

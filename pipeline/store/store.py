@@ -33,7 +33,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -57,6 +57,8 @@ class ColumnRange:
     keys: KeyRange
     digest: str
     """Of its done-record."""
+    tokens: int = field(default=0, compare=False)
+    """That it holds, where it is a token folder of a store; no plan says it."""
 
     @classmethod
     def of(cls, value: ColumnRange | Sequence[str]) -> ColumnRange:
@@ -178,6 +180,7 @@ class Group:
         self.folder = folder
         self.ledger = folder / "ledger"
         self.record = LedgerRecord.read(self.ledger)
+        self._read: dict[str, ColumnRange] = {}
 
     def ranges(self, rule: Rule) -> list[ColumnRange]:
         """Published folders of a rule, in key order.
@@ -185,18 +188,24 @@ class Group:
         Raises:
             ManifestError: one is damaged, or was made for another ledger than the group has now.
         """
-        ranges = []
-        for folder in self.folder.glob(f"{rule.folders}-*"):
-            keys = KeyRange.parse(folder.name.split("-")[-2:])
-            if is_done(folder):
-                record = RangeRecord.read(folder)
-                if record.ledger != self.record.digest:
-                    raise ManifestError(
-                        f"{folder}: made for a ledger that is no longer there; delete the group"
-                        f" {self.folder}, build again"
-                    )
-                ranges.append(ColumnRange(folder, keys, record.digest))
+        prefix = f"{rule.folders}-"
+        with os.scandir(self.folder) as entries:
+            names = [entry.name for entry in entries if entry.name.startswith(prefix)]
+        ranges = [self._range(name) for name in names if is_done(self.folder / name)]
         return sorted(ranges, key=lambda item: item.keys)
+
+    def _range(self, name: str) -> ColumnRange:
+        """A published folder, whose record is read once: it is never changed."""
+        if name not in self._read:
+            folder, keys = self.folder / name, KeyRange.parse(name.split("-")[-2:])
+            record = RangeRecord.read(folder)
+            if record.ledger != self.record.digest:
+                raise ManifestError(
+                    f"{folder}: made for a ledger that is no longer there; delete the group"
+                    f" {self.folder}, build again"
+                )
+            self._read[name] = ColumnRange(folder, keys, record.digest, record.tokens)
+        return self._read[name]
 
     def missing(self, rule: Rule, wanted: KeyRange) -> list[KeyRange]:
         """Key ranges of `wanted` that a rule has no folder for yet."""

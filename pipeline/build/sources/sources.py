@@ -22,7 +22,6 @@ from pipeline.inputs.listing import DataFolders
 from pipeline.inputs.probe import ONE_FILE, CountTokens, take_probe
 from pipeline.inputs.survey import SourceInputs
 from pipeline.store.rules import TokenRule
-from pipeline.store.store import RangeRecord
 
 
 def sources_of(recipe: LoadedRecipe, data: DataFolders) -> list[BuildSource]:
@@ -186,10 +185,12 @@ def _stored_tokens(found: SourceInputs, rule: TokenRule, keys: KeyRange) -> int:
     """Tokens that the store holds of a key range and of what is stored with it: an estimate, which
     needs no tokenizer.
     """
-    ranges = [
-        item for group, _ in found.groups for item in group.ranges(rule) if item.keys.meets(keys)
-    ]
-    return sum(RangeRecord.read(item.folder).tokens for item in ranges)
+    return sum(
+        item.tokens
+        for group, _ in found.groups
+        for item in group.ranges(rule)
+        if item.keys.meets(keys)
+    )
 
 
 def _ceiling(keys: KeyRange, share: float) -> int:
