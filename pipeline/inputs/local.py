@@ -16,6 +16,7 @@ import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from mixtures.errors import InputError
@@ -41,24 +42,24 @@ class LocalFolder:
 
         Raises: InputError for a link to a folder, and for a name that is not UTF-8.
         """
-        found = list(_walk(self._root, self._root))
+        found = list(_walk(self._root))
         downloads = self._root / HUB_DOWNLOADS
-        return found + (list(_walk(self._root, downloads)) if downloads.is_dir() else [])
+        return found + (list(_walk(self._root, HUB_DOWNLOADS)) if downloads.is_dir() else [])
 
     def files(self, paths: Sequence[str]) -> list[InputFile]:
         """Raises: InputError for a link out of the folder, for what is no regular file or cannot be
         read, and for two links to one file (but blobs of the hub's cache).
         """
-        files, first_links = [], dict[tuple[int, int], str]()
+        files, first_links, root = [], dict[tuple[int, int], str](), str(self._root)
         for path in paths:
-            state, blob = self._state(path), self._blob(self._root / path)
+            state, blob = self._state(path)
             first = first_links.setdefault((state.st_dev, state.st_ino), path)
             if first != path and blob is None:  # equal files of a repository share a blob
                 raise InputError(
                     f"{self._root}: {first} and {path} are links to one file, which would be read"
                     " twice; remove one"
                 )
-            file = InputFile.of_local(path, str(self._root / path), state)
+            file = InputFile.of_local(path, os.path.join(root, path), state)
             pinned = blob is not None and _SHA256.fullmatch(blob.name)
             files.append(replace(file, sha256=blob.name) if blob and pinned else file)
         return files
@@ -79,25 +80,20 @@ class LocalFolder:
                 f"{path}: cannot be read ({error.strerror}); mend it, or remove it"
             ) from None
 
-    def _blob(self, path: Path) -> Path | None:
-        """What a link of a snapshot of the hub's cache leads to, if it is a blob of the same
-        repository.
-        """
-        if self._blobs is None or not path.is_symlink():
-            return None
-        target = path.resolve()
-        return target if target.parent == self._blobs else None
-
-    def _state(self, relative: str) -> os.stat_result:
-        path = self._root / relative
-        inside = not path.is_symlink() or path.resolve().is_relative_to(self._root)
-        if not inside and self._blob(path) is None:
-            raise InputError(
-                f"{path}: the link leads out of the source's folder, to {path.resolve()};"
-                " copy the file, or make the source's own folder the link"
-            )
+    def _state(self, relative: str) -> tuple[os.stat_result, Path | None]:
+        """A file's state, and the blob that a link of a snapshot of the hub's cache leads to."""
+        path, blob = os.path.join(self._root, relative), None
         try:
-            state = patient(f"{path}: cannot be read", path.stat)
+            state = patient(f"{path}: cannot be read", partial(os.lstat, path))
+            if stat.S_ISLNK(state.st_mode):
+                target = Path(path).resolve()
+                blob = target if target.parent == self._blobs else None
+                if blob is None and not target.is_relative_to(self._root):
+                    raise InputError(
+                        f"{path}: the link leads out of the source's folder, to {target}; copy the"
+                        " file, or make the source's own folder the link"
+                    )
+                state = patient(f"{path}: cannot be read", partial(os.stat, path))
         except OSError as error:
             raise InputError(
                 f"{path}: cannot be read ({error.strerror}); fetch it again, or remove it from the"
@@ -108,7 +104,7 @@ class LocalFolder:
                 f"{path}: {kind_of(state)}, not a regular file; only regular files are read:"
                 " remove it from the source"
             )
-        return state
+        return state, blob
 
 
 def _blobs_of(root: Path) -> Path | None:
@@ -136,40 +132,37 @@ def folder_state(folder: Path) -> str:
     content until it is read.
     """
     digest = hashlib.sha256()
-    for path in sorted(path for path in _walk(folder, folder) if not is_hidden(path)):
+    for path in sorted(path for path in _walk(folder) if not is_hidden(path)):
         state = (folder / path).stat()
         values = (path, state.st_size, state.st_mtime_ns, state.st_ino, state.st_ctime_ns)
         digest.update(repr(values).encode("utf-8"))
     return digest.hexdigest()
 
 
-def _walk(root: Path, folder: Path) -> Iterator[str]:
-    """Paths of the files below root, hidden folders left out. Links to folders are refused:
-    following them could go in circles.
+def _walk(root: Path, below: str = "") -> Iterator[str]:
+    """Paths, from root on, of the files of a folder of it, hidden folders left out. Links to
+    folders are refused: following them could go in circles.
     """
-    with os.scandir(folder) as entries:
+    with os.scandir(os.path.join(root, below)) as entries:
         for entry in entries:
-            hidden = entry.name.startswith(".")
+            path, hidden = os.path.join(below, entry.name), entry.name.startswith(".")
             if entry.is_dir(follow_symlinks=False):
                 if not hidden:
-                    yield from _walk(root, Path(entry.path))
-            elif hidden:
-                yield _relative(root, entry.path)
-            elif entry.is_symlink() and entry.is_dir():
+                    yield from _walk(root, path)
+                continue
+            if not hidden and entry.is_symlink() and entry.is_dir():
                 raise InputError(
                     f"{entry.path}: links to folders are not followed; copy the folder, or make the"
                     " source's own folder the link"
                 )
-            else:
-                yield _relative(root, entry.path)
+            _refuse_unreadable_name(root, path)
+            yield path
 
 
-def _relative(root: Path, path: str) -> str:
-    relative = Path(path).relative_to(root).as_posix()
+def _refuse_unreadable_name(root: Path, path: str) -> None:
     try:
-        relative.encode("utf-8")
+        path.encode("utf-8")
     except UnicodeEncodeError:
         raise InputError(
-            f"{root}: the file name {os.fsencode(relative)!r} is not UTF-8; rename it"
+            f"{root}: the file name {os.fsencode(path)!r} is not UTF-8; rename it"
         ) from None
-    return relative
