@@ -12,7 +12,7 @@ import signal
 from collections import deque
 from contextlib import redirect_stderr
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from mixtures.errors import AnnealmixError
 from pipeline.executors.memory import available_memory
 from pipeline.executors.pool import run_tasks
 from pipeline.executors.server import begin_server
-from pipeline.executors.stage import Plan, StageClass, forget, freeze, in_hand
+from pipeline.executors.stage import Plan, Stage, StageClass, forget, freeze, in_hand
 from pipeline.report import plural, say, size
 from pipeline.store.records import named
 
@@ -53,7 +53,12 @@ class LocalTask:
             (logs / f"{rank:05d}.log").open("a", 1, "utf-8", "backslashreplace") as log,
             redirect_stderr(log),
         ):
-            deque(self.stage(self.plan, self.digest).run(None, rank, self.world_size), 0)
+            deque(self._step.run(None, rank, self.world_size), 0)
+
+    @cached_property
+    def _step(self) -> Stage[Any, Any]:
+        """The stage as this process does it, rank after rank."""
+        return self.stage(self.plan, self.digest)
 
 
 @dataclass(frozen=True)

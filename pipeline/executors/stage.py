@@ -13,6 +13,7 @@ import json
 import shutil
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
@@ -80,10 +81,7 @@ class Stage(PipelineStep, Generic[P, U]):  # type: ignore[misc]  # datatrove pub
         """Do units rank, rank + world_size, ... of the plan. Yields nothing: a stage's results are
         its published folders.
         """
-        raise_open_files()
-        plan = self.read_plan()
-        self.prepare(plan)
-        self._check(self.upstream(plan))
+        plan = self._begun
         note = in_hand(self.plan_path.parent, rank)
         note.parent.mkdir(exist_ok=True)
         for unit in plan.units[rank::world_size]:
@@ -92,6 +90,17 @@ class Stage(PipelineStep, Generic[P, U]):  # type: ignore[misc]  # datatrove pub
                 self._do(plan, unit)
         note.unlink(missing_ok=True)
         yield from ()
+
+    @cached_property
+    def _begun(self) -> P:
+        """The plan, read and checked; all that units need is there. Once, however many ranks a
+        process does of it: a store may have ten thousand folders.
+        """
+        raise_open_files()
+        plan = self.read_plan()
+        self.prepare(plan)
+        self._check(self.upstream(plan))
+        return plan
 
     def _do(self, plan: P, unit: U) -> None:
         """Do a unit, and name it in errors that do not say where they happened."""
