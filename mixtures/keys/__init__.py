@@ -92,7 +92,7 @@ class KeyRange(NamedTuple):
     def rows(self, keys: npt.NDArray[np.uint64]) -> slice:
         """The rows of ascending keys, uint64 [num_docs], that lie in it."""
         low, high = (
-            len(keys) if bound >= KEY_SPACE else int(np.searchsorted(keys, np.uint64(bound)))
+            len(keys) if bound >= KEY_SPACE else int(keys.searchsorted(np.uint64(bound)))
             for bound in self
         )
         return slice(low, high)

@@ -6,6 +6,8 @@ agrees with every writer.
 
 from __future__ import annotations
 
+import mmap
+import os
 from pathlib import Path
 from typing import Any
 
@@ -63,16 +65,25 @@ def write_column(folder: Path, name: str, values: npt.NDArray[Any], prefix: str 
             file.write(np.ascontiguousarray(values[at : at + STRETCH], DTYPES[name]).data)
 
 
+def mapped(path: str) -> memoryview:
+    """The bytes of a file, read-only. Of a store with thousands of segments each partition and each
+    chunk maps as many files, and np.memmap takes four times as long.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if os.fstat(handle).st_size == 0:
+            return memoryview(b"")
+        return memoryview(mmap.mmap(handle, 0, access=mmap.ACCESS_READ))
+    finally:
+        os.close(handle)
+
+
 def read_column(folder: Path, name: str, prefix: str = "") -> npt.NDArray[Any]:
     """Memory-map a column, read-only: [num_rows], or [num_rows, 2] of PAIRS; dtype as DTYPES.
     `bands` comes flat, [num_rows * bands], for the file does not say how many a document has.
     """
-    path = folder / f"{prefix}{name}"
-    if path.stat().st_size == 0:
-        return np.empty((0, 2) if name in PAIRS else 0, DTYPES[name])
-    # of a Path, np.memmap resolves every link of it; a plain view, since slicing np.memmap itself
-    # costs microseconds
-    column = np.asarray(np.memmap(str(path), DTYPES[name], "r"))
+    content = mapped(f"{folder}/{prefix}{name}")
+    column = np.frombuffer(content, DTYPES[name]) if content else np.empty(0, DTYPES[name])
     return column.reshape(-1, 2) if name in PAIRS else column
 
 
