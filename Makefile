@@ -174,11 +174,12 @@ house: env ## how large, high and tangled the code is, as figures
 faults: env ## write tests/faults/RESULTS.md again: how each numbered fault ends, here and in datatrove
 	.venv/bin/python -m tests.faults.table
 
-scale: env ## select, write and seal of the annealing mix at 1, 2 and 4% of its documents
-	.venv/bin/python tests/benchmarks/bench_scale.py
+scale: env ## select and write of the annealing mix at 1, 2 and 4% of its documents, and all that a builder does alone, of the large mixes
+	.venv/bin/python -m tests.benchmarks.bench_scale
+	.venv/bin/python -m tests.benchmarks.bench_serial
 
 bench: env ## the side-by-side measurements of tests/benchmarks, one after another
-	@for script in tests/benchmarks/bench_*.py; do case $$script in *scale*) continue;; esac; \
+	@for script in tests/benchmarks/bench_*.py; do case $$script in *scale*|*serial*) continue;; esac; \
 	  echo "== $$script"; .venv/bin/python "$$script" || exit 1; done
 
 manifests: env ## write manifests/ again: the plan of every recipe at full scale, and the sample's reference manifest

@@ -21,13 +21,22 @@ from mixtures.recipe.quality.steps import Quality
 TEXT_BYTES_A_TOKEN = Fraction(43, 10)  # where no probe has counted
 LEDGER_BYTES_A_DOCUMENT = 32
 SELECT_BYTES_A_DOCUMENT = 48
-MIX_BYTES_A_DOCUMENT = 20 + 45  # .idx, and both tables
+INDEX_BYTES_A_DOCUMENT = 20
+MIX_BYTES_A_DOCUMENT = INDEX_BYTES_A_DOCUMENT + 45  # and of both tables
 WORKER_BYTES = 400_000_000  # a process with its libraries
 # with a segment of text, the keys of a near partition, or a slice
 WORKER_BYTES_OF_TEXT = 1_500_000_000
-SORTED_DOCUMENTS = 4_500_000  # of a partition of select, up to 64 partitions
-SORT_BYTES_A_DOCUMENT = 100
-SEAL_SECONDS = 1  # whatever the size: parts and chunks are hashed where they are written
+SEGMENT_TEXT_BYTES = 512 << 20  # at which a segment of the store ends
+CHUNK_BYTES, SLICE_BYTES = 64 << 20, 512 << 20  # that are gathered at a time, and of one task
+SORTED_ROWS, MAX_PARTITIONS = 4_500_000, 64  # of a partition of select, up to so many
+# A worker of select or write: what it imports, and what it holds of each row that is sorted, of
+# each document below the ceilings, and of each document of a slice.
+STAGE_BYTES, SORT_BYTES_A_ROW, JUDGE_BYTES_A_DOCUMENT = 110_000_000, 20, 60
+SLICE_BYTES_A_DOCUMENT = 270
+ROWS_A_DOCUMENT = Fraction(22, 10)  # rows that are sorted while one document is judged and written
+OPENED_FILES_A_SECOND = 25_000  # of the store, of which a chunk or key partition needs each
+# of seal: parts and chunks are hashed where they are written, the .idx as a whole
+SEAL_SECONDS, INDEX_BYTES_A_SECOND = 1, 800_000_000
 
 BAND_BYTES = 8 + 12  # of the near-duplicates' search, of each document
 COMPETING_BYTES_A_DOCUMENT = 1 + 8 + 16 + 2 + 4 + 4
@@ -72,9 +81,9 @@ class Rates:
     near: int
     """Band keys."""
     select: int
-    """Documents."""
+    """Documents, judged and written; sorting them is apart."""
     write: int
-    """Tokens."""
+    """Tokens; opening the files that they come from is apart."""
     basis: str
     """Where and when that was measured."""
 
@@ -86,9 +95,9 @@ DEFAULT_RATES = Rates(
     words=95_000_000 * 112,
     characters=28_000_000 * 260,
     near=4_700_000,
-    select=1_100_000,
-    write=75_000_000,
-    basis="defaults, of a 2-core x86-64 machine, 2026-11-22",
+    select=3_200_000,
+    write=120_000_000,
+    basis="defaults, of a 2-core x86-64 machine, 2026-11-22 to 2026-11-29",
 )
 
 
@@ -108,6 +117,11 @@ class Work:
     """Tokens of the mix."""
     escalated_bytes: int
     """Text for classifiers."""
+
+    @property
+    def segments(self) -> int:
+        """Of the store, about: the end of a group of files ends one, too."""
+        return sum(-(-size // SEGMENT_TEXT_BYTES) for size, _ in self.text_bytes.values())
 
     @property
     def read_bytes(self) -> int:
@@ -227,23 +241,16 @@ def estimate_cost(
             seconds["score"] = sum(work.escalated_bytes // rate for rate in rates_of)
     if recipe.recipe.near and near:
         seconds["near"] = near.near_documents * recipe.recipe.near.effective.bands // rates.near
-    seconds |= {
-        "select": work.documents // rates.select,
-        "write": work.total // rates.write,
-        "seal": SEAL_SECONDS,
-    }
-    stored = work.stored_documents
-    sorted_documents = max(min(stored, SORTED_DOCUMENTS), stored // 64)
-    select_bytes = WORKER_BYTES + sorted_documents * SORT_BYTES_A_DOCUMENT
-    memory = {"select": select_bytes, "seal": WORKER_BYTES}
     token_bytes = recipe.tokenizer.dtype.itemsize
+    memory = _memory(work, token_bytes)
+    seconds |= _seconds_of_mix(work, token_bytes, rates)
     return Cost(
         text_bytes=work.read_bytes,
         store_bytes=work.tokenized * token_bytes
-        + stored * LEDGER_BYTES_A_DOCUMENT
+        + work.stored_documents * LEDGER_BYTES_A_DOCUMENT
         + work.documents * (SELECT_BYTES_A_DOCUMENT + 12),
         mix_bytes=work.total * token_bytes + work.documents * MIX_BYTES_A_DOCUMENT,
-        worker_bytes=max(select_bytes, WORKER_BYTES_OF_TEXT),
+        worker_bytes=max(*memory.values(), WORKER_BYTES_OF_TEXT),
         ingest_seconds=ingest_seconds,
         stages={
             name: StageCost(value, memory.get(name, WORKER_BYTES_OF_TEXT))
@@ -252,6 +259,33 @@ def estimate_cost(
         near=near,
         rates=rates.basis,
     )
+
+
+def _seconds_of_mix(work: Work, token_bytes: int, rates: Rates) -> dict[str, int]:
+    """Core time of select, write and seal. Each key partition opens a column of each segment, each
+    chunk the tokens of each, and each slice two columns of each.
+    """
+    judged = work.documents + work.stored_documents / ROWS_A_DOCUMENT
+    mix_bytes = work.total * token_bytes
+    opened = -(-mix_bytes // CHUNK_BYTES) + 2 * -(-mix_bytes // SLICE_BYTES)
+    partitions = min(-(-work.stored_documents // SORTED_ROWS), MAX_PARTITIONS)
+    return {
+        "select": int(judged / rates.select) + partitions * work.segments // OPENED_FILES_A_SECOND,
+        "write": work.total // rates.write + opened * work.segments // OPENED_FILES_A_SECOND,
+        "seal": SEAL_SECONDS + work.documents * INDEX_BYTES_A_DOCUMENT // INDEX_BYTES_A_SECOND,
+    }
+
+
+def _memory(work: Work, token_bytes: int) -> dict[str, int]:
+    """Memory of a worker, of the stages that read no text."""
+    rows = max(min(work.stored_documents, SORTED_ROWS), work.stored_documents // MAX_PARTITIONS)
+    judged = rows * work.documents // max(work.stored_documents, 1)
+    share = min(Fraction(SLICE_BYTES, max(work.total * token_bytes, 1)), Fraction(1))
+    return {
+        "select": STAGE_BYTES + rows * SORT_BYTES_A_ROW + judged * JUDGE_BYTES_A_DOCUMENT,
+        "write": STAGE_BYTES + CHUNK_BYTES + int(work.documents * share) * SLICE_BYTES_A_DOCUMENT,
+        "seal": WORKER_BYTES,
+    }
 
 
 def classifier_kinds(recipe: LoadedRecipe) -> list[str]:
