@@ -285,25 +285,15 @@ def add_filters(command: Options) -> None:
 
 def add_size(command: Options) -> None:
     """Add --scale, --tokens and --steps, read by `size_of`."""
-    size = partial(add_option, command.add_mutually_exclusive_group())
-    size(
-        "--scale",
-        "F",
-        "a preview of so much of the recipe, in the same proportions: 0 < F <= 1",
-        _share,
-    )
-    size("--tokens", "N", "a preview of N tokens, in the same proportions", positive)
-    size(
-        "--steps",
-        "N",
-        "as many tokens as N steps of a trainer take, in the same proportions",
-        positive,
-    )
-    option = partial(add_option, command)
-    option("--batch", "B", "with --steps: sequences of a step (the recipe's, or 2048)", positive)
-    option(
-        "--sequence", "L", "with --steps: tokens of a sequence (the recipe's, or 2048)", positive
-    )
+    group = command.add_mutually_exclusive_group()
+    what = "a preview of so much of the recipe, in the same proportions: 0 < F <= 1"
+    add_option(group, "--scale", "F", what, _share)
+    size = partial(add_option, group, kind=positive)
+    size("--tokens", "N", "a preview of N tokens, in the same proportions")
+    size("--steps", "N", "as many tokens as N steps of a trainer take, in the same proportions")
+    option = partial(add_option, command, kind=positive)
+    option("--batch", "B", "with --steps: sequences of a step (the recipe's, or 2048)")
+    option("--sequence", "L", "with --steps: tokens of a sequence (the recipe's, or 2048)")
     command.add_argument(
         "--trainer", choices=TRAINERS, help="with --steps: whose they are (the recipe's, or neox)"
     )

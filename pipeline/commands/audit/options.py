@@ -10,6 +10,7 @@ from pipeline.commands.options import (
     add_cache,
     add_command,
     add_data,
+    add_flag,
     add_json,
     add_option,
     add_store_folder,
@@ -31,50 +32,22 @@ def add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "annealmix audit mix --full",
     )
     option = partial(add_option, audit)
+    number = partial(option, kind=positive)
     option("mix", "MIX", "folder or URL of a mix, or the prefix of a bare .bin/.idx pair", written)
     add_cache(audit)
-    option(
-        "--against",
-        "MIX",
-        "prove that these mixes share no document with it",
-        written,
-        nargs="+",
-        default=[],
-    )
-    option(
-        "--aligned",
-        "MIX",
-        "prove that these mixes of its study differ from it in slots alone",
-        written,
-        nargs="+",
-        default=[],
-    )
-    audit.add_argument(
-        "--full",
-        action="store_true",
-        help="every check that the other options allow; says what is missing for the others",
-    )
-    option(
-        "--filter",
-        "F",
-        "judge every document again; fails if any is flagged (may be repeated)",
-        action="append",
-        default=[],
-    )
+    others = partial(option, kind=written, nargs="+", default=[])
+    others("--against", "MIX", "prove that these mixes share no document with it")
+    others("--aligned", "MIX", "prove that these mixes of its study differ from it in slots alone")
+    what = "every check that the other options allow; says what is missing for the others"
+    add_flag(audit, "--full", what)
+    what = "judge every document again; fails if any is flagged (may be repeated)"
+    option("--filter", "F", what, action="append", default=[])
     audit.add_argument("--level", choices=LEVELS, help="published level at which the filters judge")
-    option("--rescore", "N", "score N documents again, alone and in reversed order", positive)
-    option(
-        "--source-check",
-        "N",
-        "read N documents again in their sources and encode them with the reference library",
-        positive,
-    )
-    option(
-        "--rewrites",
-        "FILE",
-        "hold slots that rewrites fill against their file, and against the base",
-        local_path,
-    )
+    number("--rescore", "N", "score N documents again, alone and in reversed order")
+    what = "read N documents again in their sources and encode them with the reference library"
+    number("--source-check", "N", what)
+    what = "hold slots that rewrites fill against their file, and against the base"
+    option("--rewrites", "FILE", what, local_path)
     add_data(audit, "for --source-check: read DIR/SOURCE instead of the hub")
     add_store_folder(
         audit, "hold every token and row, removals and scores against this store, the mix's own"
@@ -82,7 +55,7 @@ def add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     add_tokenizer(
         audit, "the tokenizer.json that made the ids (for --filter, --source-check, --rewrites)"
     )
-    option("--workers", "N", "processes that judge at a time (the cores)", positive)
+    number("--workers", "N", "processes that judge at a time (the cores)")
     add_json(audit, "the report as JSON")
     audit.set_defaults(command=_audit)
 

@@ -46,12 +46,8 @@ def add_executor(build: argparse.ArgumentParser) -> None:
     tasks(
         "--workers", "N", "tasks at a time (the cores, as far as memory and work allow)", positive
     )
-    tasks(
-        "--tasks",
-        "N",
-        "shares in which each stage's units are handed out (a few a worker)",
-        positive,
-    )
+    what = "shares in which each stage's units are handed out (a few a worker)"
+    tasks("--tasks", "N", what, positive)
     group.add_argument(
         "--executor",
         choices=("local", "slurm", "ray"),

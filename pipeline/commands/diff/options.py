@@ -22,22 +22,17 @@ def add_diff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "what two mixes share, and what only one of them has and why",
         "annealmix diff mix other-mix",
     )
-    option = partial(add_option, diff)
-    option("one", "A", "folder of a mix", local_path)
-    option("two", "B", "folder of another", local_path)
+    option = partial(add_option, diff, kind=local_path)
+    option("one", "A", "folder of a mix")
+    option("two", "B", "folder of another")
     add_store_folder(diff, "the store of both: says why where the manifests leave several reasons")
-    option(
-        "--list",
-        "FILE",
-        "write the documents in which they differ to a new parquet file, mode 0600",
-        local_path,
-    )
+    what = "write the documents in which they differ to a new parquet file, mode 0600"
+    option("--list", "FILE", what)
     option(
         "--html",
         "FILE",
         "write one page: shares side by side, what only one has and why, lengths and scores"
         " (needs the extra `report`)",
-        local_path,
     )
     add_json(diff, "the answer as JSON")
     diff.set_defaults(command=_diff)

@@ -49,86 +49,43 @@ def add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "annealmix export mix --card -",
     )
     option = partial(add_option, export)
-    option("mix", "MIX", "folder of a mix", local_path)
+    path, number = partial(option, kind=local_path), partial(option, kind=positive)
+    path("mix", "MIX", "folder of a mix")
     forms = export.add_mutually_exclusive_group(required=True)
-    form = partial(add_option, forms)
-    form(
-        "--html", "FILE", "a page that says what is in the mix; no network, no scripts", local_path
-    )
-    form(
-        "--text",
-        "DIR",
-        "parquet shards of the documents' texts, for datasets.load_dataset(DIR)",
-        local_path,
-    )
-    form("--card", "FILE", "dataset card (README.md of the hub); - prints it", local_path)
+    form = partial(add_option, forms, kind=local_path)
+    form("--html", "FILE", "a page that says what is in the mix; no network, no scripts")
+    form("--text", "DIR", "parquet shards of the documents' texts, for datasets.load_dataset(DIR)")
+    form("--card", "FILE", "dataset card (README.md of the hub); - prints it")
     forms.add_argument(
         "--trainer", choices=TRAINERS, help="data configuration of a trainer, written to --out"
     )
-    form("--public", "DIR", "a copy without file and row, with salted digests", local_path)
-    form(
-        "--release",
-        "DIR",
-        "a data set to publish: texts, card, licences, page, Croissant, training summary",
-        local_path,
-    )
-    form(
-        "--removed",
-        "FILE",
-        "of an arm of a study: what it removes, with digest and text, to be rewritten",
-        local_path,
-    )
+    form("--public", "DIR", "a copy without file and row, with salted digests")
+    what = "a data set to publish: texts, card, licences, page, Croissant, training summary"
+    form("--release", "DIR", what)
+    what = "of an arm of a study: what it removes, with digest and text, to be rewritten"
+    form("--removed", "FILE", what)
     add_tokenizer(
         export,
         "the mix's tokenizer.json (for --text, --trainer, --release, --removed, texts of --html)",
     )
     add_store_folder(export, "the mix's store (for --html: scores, and what was removed)")
-    option(
-        "--samples",
-        "N",
-        "documents of each source that are shown, 0 to 100 (for --html; 3)",
-        _samples,
-    )
-    option("--workers", "N", "processes at a time (for --text, --release; the cores)", positive)
-    option(
-        "--out",
-        "FILE",
-        "where the configuration is written, and links to the mix beside it (for --trainer)",
-        local_path,
-    )
-    option(
-        "--sequence", "N", "tokens of a sequence (for --trainer; the recipe's, or 2048)", positive
-    )
-    option("--batch", "N", "sequences of a step (for --trainer; the recipe's, or 2048)", positive)
-    option(
-        "--steps",
-        "N",
-        "steps (for --trainer; the recipe's, or all that see no token twice)",
-        positive,
-    )
-    option(
-        "--salt",
-        "FILE",
-        "salt of the digests, made if missing (for --public, --release; kept nowhere)",
-        local_path,
-    )
+    what = "documents of each source that are shown, 0 to 100 (for --html; 3)"
+    option("--samples", "N", what, _samples)
+    number("--workers", "N", "processes at a time (for --text, --release; the cores)")
+    what = "where the configuration is written, and links to the mix beside it (for --trainer)"
+    path("--out", "FILE", what)
+    number("--sequence", "N", "tokens of a sequence (for --trainer; the recipe's, or 2048)")
+    number("--batch", "N", "sequences of a step (for --trainer; the recipe's, or 2048)")
+    number("--steps", "N", "steps (for --trainer; the recipe's, or all that see no token twice)")
+    what = "salt of the digests, made if missing (for --public, --release; kept nowhere)"
+    path("--salt", "FILE", what)
     what = "the public form of the mix comes along, in DIR/mix (for --release)"
     add_flag(export, "--with-tokens", what, default=None)
-    option(
-        "--urls",
-        "SOURCE=COLUMN",
-        "counts the domains that this column of the source's rows names (for --release)",
-        _url_column,
-        action="append",
-        default=[],
-    )
+    what = "counts the domains that this column of the source's rows names (for --release)"
+    option("--urls", "SOURCE=COLUMN", what, _url_column, action="append", default=[])
     add_data(export, "folders of sources that --urls reads again, which are read from the hub else")
-    option(
-        "--push",
-        "OWNER/NAME",
-        "sends the release to that data set of the hub; repeated, it goes on (for --release)",
-        _repository,
-    )
+    what = "sends the release to that data set of the hub; repeated, it goes on (for --release)"
+    option("--push", "OWNER/NAME", what, _repository)
     what = "sends it although licences of its sources conflict (for --push)"
     add_flag(export, "--accept-licences", what, default=None)
     export.set_defaults(command=_export)

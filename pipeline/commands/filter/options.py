@@ -50,33 +50,19 @@ def _add_check(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "annealmix filter check chats.jsonl --filter control-lists",
     )
     option = partial(add_option, check)
-    option(
-        "dataset",
-        "DATASET",
-        "file or folder of jsonl (.gz, .zst) or parquet, or OWNER/NAME[:CONFIG] of the hub",
-    )
+    what = "file or folder of jsonl (.gz, .zst) or parquet, or OWNER/NAME[:CONFIG] of the hub"
+    option("dataset", "DATASET", what)
     option("--filter", "F", "name of a filter, or a YAML file", required=True)
     add_filters_folder(
         check, "folder of filters that are not shipped: DIR/NAME.yaml or DIR/NAME/filter.yaml"
     )
     check.add_argument("--level", choices=LEVELS, help="published level at which it judges")
-    option(
-        "--limit",
-        "SHARE",
-        "share of the documents that may be flagged or unreadable (0)",
-        _limit,
-        default=Fraction(0),
-    )
-    option(
-        "--text-column",
-        "NAME",
-        "column with the text or the chat messages (`text`, or else `messages`)",
-    )
-    option(
-        "--source",
-        "NAME",
-        "read the files in the published layout of this shipped source definition",
-    )
+    what = "share of the documents that may be flagged or unreadable (0)"
+    option("--limit", "SHARE", what, _limit, default=Fraction(0))
+    what = "column with the text or the chat messages (`text`, or else `messages`)"
+    option("--text-column", "NAME", what)
+    what = "read the files in the published layout of this shipped source definition"
+    option("--source", "NAME", what)
     option("--split", "NAME", "split of a data set of the hub (train)", default="train")
     add_store_folder(
         check, "look for documents, too, that filters removed from mixes of this store", folder=Path
@@ -94,53 +80,22 @@ def _add_train(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "annealmix filter train labelled.jsonl --out my-filter --blocklist terms.txt --recall 0.9",
     )
     option = partial(add_option, train)
-    option(
-        "labelled",
-        "LABELLED",
-        "jsonl (.gz, .zst) or parquet, one labelled document a row",
-        Path,
-        nargs="+",
-    )
-    option(
-        "--out",
-        "DIR",
-        "folder of the filter; it appears when the filter is whole",
-        Path,
-        required=True,
-    )
-    option(
-        "--blocklist",
-        "FILE",
-        "terms, one a line; it is copied into the filter",
-        Path,
-        required=True,
-    )
+    what = "jsonl (.gz, .zst) or parquet, one labelled document a row"
+    option("labelled", "LABELLED", what, Path, nargs="+")
+    needed = partial(option, kind=Path, required=True)
+    needed("--out", "DIR", "folder of the filter; it appears when the filter is whole")
+    needed("--blocklist", "FILE", "terms, one a line; it is copied into the filter")
     train.add_argument(
         "--mode",
         choices=("published", "words"),
         default="words",
         help="how terms are matched (words)",
     )
-    option(
-        "--threshold",
-        "N",
-        "distinct terms from which on the classifier is asked (2)",
-        int,
-        default=2,
-    )
-    goal = partial(add_option, train.add_mutually_exclusive_group())
-    goal(
-        "--recall",
-        "R",
-        "largest threshold that flags this share of the positive documents",
-        _decimal,
-    )
-    goal(
-        "--removal",
-        "R",
-        "smallest threshold that flags at most this share of all documents",
-        _decimal,
-    )
+    what = "distinct terms from which on the classifier is asked (2)"
+    option("--threshold", "N", what, int, default=2)
+    goal = partial(add_option, train.add_mutually_exclusive_group(), kind=_decimal)
+    goal("--recall", "R", "largest threshold that flags this share of the positive documents")
+    goal("--removal", "R", "smallest threshold that flags at most this share of all documents")
     option(
         "--levels",
         "LEVEL=KIND:SHARE",
@@ -155,14 +110,9 @@ def _add_train(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     option("--label-column", "NAME", "column of the label (label)", default="label")
     option("--positive", "VALUE", "the label of documents to flag (1 or true)")
     option("--name", "NAME", "name of the filter (that of DIR)")
-    option(
-        "--golden-flagged",
-        "TEXT",
-        "harmless text that must be flagged",
-        action="append",
-        default=[],
-    )
-    option("--golden-passed", "TEXT", "text that must not be flagged", action="append", default=[])
+    golden = partial(option, action="append", default=[])
+    golden("--golden-flagged", "TEXT", "harmless text that must be flagged")
+    golden("--golden-passed", "TEXT", "text that must not be flagged")
     add_json(train, "what was measured as JSON")
     train.set_defaults(command=_train)
 

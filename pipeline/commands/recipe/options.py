@@ -26,12 +26,8 @@ def add_init(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "of the recipe: one that is shipped, a tokenizer.json below the recipe's folder, or one"
         " of the hub (one that is found there, else gpt-neox-20b)",
     )
-    option(
-        "--tokens",
-        "N",
-        "a budget, which the sources share by weight (without it all of them is taken)",
-        positive,
-    )
+    what = "a budget, which the sources share by weight (without it all of them is taken)"
+    option("--tokens", "N", what, positive)
     add_flag(init, "--yes", "write the recipe without asking")
     init.set_defaults(command=_init)
 

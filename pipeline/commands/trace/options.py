@@ -58,22 +58,15 @@ def add_trace(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     option = partial(add_option, trace)
     option("mix", "MIX", "folder or URL of a mix", written)
     add_cache(trace)
-    what = partial(add_option, trace.add_mutually_exclusive_group(required=True))
-    what("--token", "N", "the document of token N of the stream, from 0", whole_number)
-    what("--position", "N", "document N of the stream, from 0", whole_number)
-    what(
-        "--digest",
-        "HEX",
-        "every place of a document: 32 hex digits, or the first 8 or more",
-        _digest,
-    )
-    what(
-        "--source",
-        "S",
-        "with --file and --row: the document of that row, or why it is not in the mix",
-    )
-    what("--step", "N", "what a trainer read in step N of a training, from 0", whole_number)
-    what("--checkpoint", "K", "what it read up to the save after K steps", positive)
+    one_of = partial(add_option, trace.add_mutually_exclusive_group(required=True))
+    one_of("--token", "N", "the document of token N of the stream, from 0", whole_number)
+    one_of("--position", "N", "document N of the stream, from 0", whole_number)
+    what = "every place of a document: 32 hex digits, or the first 8 or more"
+    one_of("--digest", "HEX", what, _digest)
+    what = "with --file and --row: the document of that row, or why it is not in the mix"
+    one_of("--source", "S", what)
+    one_of("--step", "N", "what a trainer read in step N of a training, from 0", whole_number)
+    one_of("--checkpoint", "K", "what it read up to the save after K steps", positive)
     option("--file", "F", "path below the source's folder or repository")
     option("--row", "R", "row of the file, from 0", whole_number)
     add_store_folder(
@@ -113,32 +106,15 @@ def _add_training(trace: argparse.ArgumentParser) -> None:
         " on",
         _changing,
     )
-    asked = partial(add_option, group.add_mutually_exclusive_group())
-    asked(
-        "--steps",
-        "N",
-        "steps of the training (as the recipe says, or as many as see no token twice)",
-        positive,
-    )
-    asked(
-        "--samples",
-        "N",
-        "sequences that the trainer was asked for, where not steps x batch",
-        positive,
-    )
+    asked = partial(add_option, group.add_mutually_exclusive_group(), kind=positive)
+    what = "steps of the training (as the recipe says, or as many as see no token twice)"
+    asked("--steps", "N", what)
+    asked("--samples", "N", "sequences that the trainer was asked for, where not steps x batch")
     training("--sample", "I", "with --step: one sequence of its batch, from 0", whole_number)
-    training(
-        "--interval",
-        "I",
-        "with --checkpoint: since the save before, of saves I steps apart",
-        positive,
-    )
-    training(
-        "--list",
-        "FILE",
-        "write the documents that were read to FILE, a line of JSON each",
-        local_path,
-    )
+    what = "with --checkpoint: since the save before, of saves I steps apart"
+    training("--interval", "I", what, positive)
+    what = "write the documents that were read to FILE, a line of JSON each"
+    training("--list", "FILE", what, local_path)
 
 
 def _seed(text: str) -> int:
