@@ -115,14 +115,13 @@ def data_folder(text: str) -> tuple[str | None, Place]:
 
 def whole_number(text: str) -> int:
     """A whole number from 0 on; digits may be grouped by underscores."""
-    if (
-        not re.fullmatch(r"[0-9][0-9_]{0,24}", text, re.ASCII)
-        or int(text.replace("_", "")) >= MAX_NUMBER
-    ):
+    plain = re.fullmatch(r"[0-9][0-9_]{0,24}", text, re.ASCII)
+    number = int(text.replace("_", "")) if plain else MAX_NUMBER
+    if number >= MAX_NUMBER:
         raise argparse.ArgumentTypeError(
             f"{text[:40]!r} is not a whole number from 0 to below 2^63"
         )
-    return int(text.replace("_", ""))
+    return number
 
 
 def positive(text: str) -> int:

@@ -258,11 +258,8 @@ class ShareJudge:
             figures.masked = mask.counts(share, judged, *self._tokens(share.starts, share.ends))
         if (pin := judge.definition.classifier) is not None:
             has_score = judged.scores != NOT_SCORED
-            figures.near = int(
-                (
-                    np.abs(judged.scores[has_score] - pin.threshold_millionths) <= NEAR_MILLIONTHS
-                ).sum()
-            )
+            off = np.abs(judged.scores[has_score] - pin.threshold_millionths)
+            figures.near = int((off <= NEAR_MILLIONTHS).sum())
             figures.scored = smallest(self._scored(share, texts, judged), self._rescan.num_scored)
         return figures
 

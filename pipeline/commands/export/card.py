@@ -87,15 +87,9 @@ def dataset_card(
         files or _format(claims),
         _rebuild(claims),
     ]
-    return (
-        str(
-            DatasetCard(
-                f"---\n{_metadata(claims, more or {})}\n---\n\n"
-                + "\n".join(part for part in parts if part)
-            )
-        )
-        + "\n"
-    )
+    body = "\n".join(part for part in parts if part)
+    card = DatasetCard(f"---\n{_metadata(claims, more or {})}\n---\n\n{body}")
+    return f"{card}\n"
 
 
 def _metadata(claims: Claims, more: Mapping[str, Any]) -> str:
@@ -104,19 +98,15 @@ def _metadata(claims: Claims, more: Mapping[str, Any]) -> str:
     licences = {LICENCES.get(source.licence.lower(), "other") for source in claims.sources}
     licence = licences.pop() if len(licences) == 1 else "other"
     repos = sorted({repo for repo in repositories(claims).values() if REPOSITORY.fullmatch(repo)})
+    tags = ["annealmix", "megatron", "pretraining", "tokenized"]
+    tags += ["non-commercial"] if _non_commercial(claims) else []
     data = DatasetCardData(
         license=licence,
         license_name="see-the-sources" if licence == "other" else None,
         pretty_name=" ".join(claims.name.split()),
         size_categories=_size(claims.total_documents),
         source_datasets=repos or None,
-        tags=[
-            "annealmix",
-            "megatron",
-            "pretraining",
-            "tokenized",
-            *(["non-commercial"] if _non_commercial(claims) else []),
-        ],
+        tags=tags,
         task_categories=["text-generation"],
         **more,
     )
@@ -182,18 +172,10 @@ def _sources(claims: Claims) -> str:
         name = code(source.name) + (
             " (copies)" if source.copy_number else " (insert)" if source.insert else ""
         )
-        counts = [
-            f"{source.realised_tokens:,}",
-            share,
-            f"{source.documents:,}",
-            f"{source.epochs:,}",
-        ]
-        return [
-            name,
-            *counts,
-            plain(source.licence),
-            " at ".join(map(code, place.split("@", 1))) if place else "not published",
-        ]
+        counts = f"{source.documents:,}", f"{source.epochs:,}"
+        origin = " at ".join(map(code, place.split("@", 1))) if place else "not published"
+        tokens = f"{source.realised_tokens:,}"
+        return [name, tokens, share, *counts, plain(source.licence), origin]
 
     columns = ["source", "tokens", "share", "documents", "epochs", "licence", "from"]
     return f"## Sources\n\n{table(columns, [row(source) for source in claims.sources])}"

@@ -118,12 +118,8 @@ def _add_train(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _limit(text: str) -> Fraction:
-    if (
-        not re.fullmatch(
-            r"[0-9]{1,12}(\.[0-9]{1,30})?|[0-9]{1,18}/0*[1-9][0-9]{0,17}", text, re.ASCII
-        )
-        or Fraction(text) > 1
-    ):
+    share = r"[0-9]{1,12}(\.[0-9]{1,30})?|[0-9]{1,18}/0*[1-9][0-9]{0,17}"
+    if not re.fullmatch(share, text, re.ASCII) or Fraction(text) > 1:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a share from 0 to 1, such as 0.001 or 1/1000"
         )

@@ -102,12 +102,8 @@ def _parquet_rows(handle: Any) -> Sample:
     from pyarrow import parquet
 
     file = parquet.ParquetFile(handle)
-    batch = (
-        next(file.iter_batches(batch_size=ROWS, row_groups=[0]), None)
-        if (file.num_row_groups)
-        else None
-    )
-    rows = batch.to_pylist() if batch is not None else []
+    batches = file.iter_batches(batch_size=ROWS, row_groups=[0]) if file.num_row_groups else []
+    rows: list[Mapping[str, Any]] = next((batch.to_pylist() for batch in batches), [])
     return Sample(rows, 0, file.metadata.num_rows, exact=True)
 
 

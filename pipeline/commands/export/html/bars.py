@@ -49,17 +49,10 @@ def shares(claims: Claims) -> list[Bar]:
     found = []
     for source in claims.sources:
         published = published_of(claims, source).percent or ""
-        found.append(
-            (
-                percent(source.realised_tokens, total),
-                percent(source.asked_tokens, asked) if asks(source) else None,
-                (
-                    float(published)
-                    if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,9})?", published, re.ASCII)
-                    else None
-                ),
-            )
-        )
+        plain = re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,9})?", published, re.ASCII)
+        wanted = percent(source.asked_tokens, asked) if asks(source) else None
+        realised = percent(source.realised_tokens, total)
+        found.append((realised, wanted, float(published) if plain else None))
     most = max(value for row in found for value in row if value is not None) or 1.0
 
     def placed(value: float | None) -> float | None:
