@@ -111,15 +111,22 @@ def origins(
             each document its segment among them, and its row there.
     """
     files, file_rows = np.empty(len(segment), np.int32), np.empty(len(segment), np.uint64)
-    by_segment = np.argsort(segment, kind="stable")
-    if not len(by_segment):
-        return files, file_rows
-    for group in np.split(by_segment, np.flatnonzero(np.diff(segment[by_segment])) + 1):
+    for group in _alike(segment):
         folder, number = segments[int(segment[group[0]])]
         first, rows = paths.first_of(folder), ledger_row[group]
         files[group] = first + read_column(folder, "file", prefix(number))[rows]
         file_rows[group] = read_column(folder, "row", prefix(number))[rows]
     return files, file_rows
+
+
+def _alike(numbers: npt.NDArray[Any]) -> list[npt.NDArray[np.intp]]:
+    """The rows of each number, in their order. numbers: unsigned integers [num_rows]."""
+    if not len(numbers):
+        return []
+    # one or two bytes are sorted by their digits, more by comparing them, which takes longer
+    short = numbers.astype(np.min_scalar_type(numbers.max()))
+    rows = np.argsort(short, kind="stable")
+    return np.split(rows, np.flatnonzero(np.diff(numbers[rows])) + 1)
 
 
 class InputPaths:
@@ -158,11 +165,8 @@ def copy_runs(
         to: int64 [num_docs] twice, where in `tokens` it goes, and ends.
     """
     begin, end = to
-    by_file = np.argsort(files, kind="stable")
-    if not len(by_file):
-        return
     size, into = tokens.itemsize, tokens.data.cast("B")
-    for group in np.split(by_file, np.flatnonzero(np.diff(files[by_file])) + 1):
+    for group in _alike(files):
         path, low, high = paths[int(files[group[0]])], begin[group] * size, end[group] * size
         first = origin[group] * size
         last = first + high - low

@@ -1,15 +1,17 @@
 """What selecting, writing, sealing and auditing take beside `cp` of the same tokens.
 
     python tests/benchmarks/bench_stages.py [FOLDER] [--documents 2300000] [--mean-tokens 560]
-        [--workers 1] [--rounds 1] [--shared ../shared]
+        [--excluded 0] [--select-only] [--workers 1] [--rounds 1] [--shared ../shared]
 
 FOLDER (else a temporary one) gets a store of made-up documents (`tests.benchmarks.made_store`) of
-four sources, of which the last has some of the first's again. The build and the audit are real.
+four sources, of which the last has some of the first's again, and so many rows of a recipe that is
+excluded, which has some of them, too. The build and the audit are real. Disk: 100 bytes a document,
+2 a token and, unless it is only selected, 50 a document and 4 a token more; 32 a row excluded.
 
 Each round builds the mix from the store with nothing selected, and prints CPU seconds (children
 included), seconds of wall, and the memory of the largest process so far: of the stages `select` and
 `write`, of the whole build in this process, of the command `annealmix audit`, and of `cp
-tokens.bin`. Nothing is asserted: machines are noisy; trust the ratios.
+tokens.bin`; or of `select` alone. Nothing is asserted: machines are noisy; trust the ratios.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from mixtures.recipe.load import load_recipe
-from pipeline.build.build import build
+from pipeline.build.build import build, judge
 from pipeline.build.request import BuildRequest
 from pipeline.executors.local import LocalExecutor
 from tests.benchmarks.made_store import made_reading, own_tokens, write_files
@@ -72,7 +74,9 @@ class Timed(LocalExecutor):
         self.costs[stage.name] = cost
 
 
-def make(folder: Path, documents: int, mean_tokens: int, tokenizer: Path) -> None:
+def make(
+    folder: Path, documents: int, mean_tokens: int, tokenizer: Path, excluded: int = 0
+) -> None:
     """Write the files that stand for the sources, the recipe, and the store."""
     whole = sum(SHARES.values())
     for source, share in SHARES.items():
@@ -80,12 +84,17 @@ def make(folder: Path, documents: int, mean_tokens: int, tokenizer: Path) -> Non
     sources = "".join(
         f"  {name}: {{data: data/{name}, text: text, all: true}}\n" for name in "abcd"
     )
-    recipe = f"name: bench\ntokenizer: gpt-neox-20b\nsources:\n{sources}"
+    head = "name: {}\ntokenizer: gpt-neox-20b\nsources:\n"
+    recipe = head.format("bench") + sources
+    if excluded:
+        write_files(folder / "data" / "x", "x", excluded, mean_tokens)
+        other = head.format("excluded") + "  x: {data: data/x, text: text, all: true}\n"
+        (folder / "excluded.yaml").write_text(other)
+        recipe += "exclude: [excluded.yaml]\n"
     (folder / "bench.yaml").write_text(recipe)
-    with made_reading(own_tokens, {"d": ("a", 0.02)}):
-        request = _request(folder, folder / "first", LocalExecutor(workers=1))
-        build(replace(request, tokenizer=tokenizer))
-    shutil.rmtree(folder / "first")
+    with made_reading(own_tokens, {"d": ("a", 0.02), "x": ("a", 0.02)}):
+        request = _request(folder, folder / "mix", LocalExecutor(workers=1))
+        judge(replace(request, tokenizer=tokenizer), set())
 
 
 def _request(folder: Path, out: Path, executor: LocalExecutor) -> BuildRequest:
@@ -100,6 +109,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--documents", type=int, default=2_300_000)
     parser.add_argument("--mean-tokens", type=int, default=560)
+    parser.add_argument("--excluded", type=int, default=0)
+    parser.add_argument("--select-only", action="store_true")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
@@ -108,23 +119,33 @@ def main() -> None:
         folder = args.folder or Path(temporary)
         if not (folder / "store").exists():
             tokenizer = args.shared.resolve() / "tokenizers" / "gpt-neox-20b.json"
-            make(folder, args.documents, args.mean_tokens, tokenizer)
+            make(folder, args.documents, args.mean_tokens, tokenizer, args.excluded)
         for _ in range(args.rounds):
-            measure(folder, args.workers)
+            for path in (folder / "mix", folder / "store" / "select"):
+                shutil.rmtree(path, ignore_errors=True)
+            executor = Timed(workers=args.workers)
+            if args.select_only:
+                judge(_request(folder, folder / "mix", executor), set())
+                show(executor.costs)
+            else:
+                measure(folder, executor)
 
 
-def measure(folder: Path, workers: int) -> None:
+def measure(folder: Path, executor: Timed) -> None:
     """Build, audit and copy once, and print what each took."""
-    out, copy, executor = folder / "mix", folder / "copy.bin", Timed(workers=workers)
-    for path in (out, folder / "store" / "select"):
-        shutil.rmtree(path, ignore_errors=True)
+    out, copy = folder / "mix", folder / "copy.bin"
     whole = measured(lambda: build(_request(folder, out, executor)))
     audit = [str(Path(sys.executable).with_name("annealmix")), "audit", str(out)]
     audited = measured(lambda: subprocess.run(audit, check=True, capture_output=True))
     copied = measured(lambda: subprocess.run(["cp", out / "tokens.bin", copy], check=True))
     copy.unlink()
     costs = {**executor.costs, "build": whole, "audit": audited, "cp": copied}
-    print(f"{(out / 'tokens.bin').stat().st_size:,} bytes of tokens, {workers} workers")
+    print(f"{(out / 'tokens.bin').stat().st_size:,} bytes of tokens")
+    show(costs)
+
+
+def show(costs: dict[str, Cost]) -> None:
+    """Print what each took."""
     for name, cost in costs.items():
         print(f"{name:8}{cost.cpu:8.2f} CPU s{cost.wall:8.2f} s{cost.peak:8,.0f} MB")
 
