@@ -260,8 +260,8 @@ def file_hash(path: Path, threads: int = 1) -> str:
 
 
 def check_outputs(folder: Path) -> None:
-    """Hash each output of a unit, with all cores, and compare it with the done-record: about a
-    second a gigabyte and core.
+    """Hash each output of a unit, with all cores, and compare it with the done-record: some 0.4 CPU
+    seconds a gigabyte.
 
     Raises:
         ManifestError: an output is missing, truncated or has other bytes than were written.
