@@ -242,7 +242,7 @@ def estimate_cost(
     if recipe.recipe.near and near:
         seconds["near"] = near.near_documents * recipe.recipe.near.effective.bands // rates.near
     token_bytes = recipe.tokenizer.dtype.itemsize
-    memory = _memory(work, token_bytes)
+    memory = _memory(rows, work, token_bytes)
     seconds |= _seconds_of_mix(work, token_bytes, rates)
     return Cost(
         text_bytes=work.read_bytes,
@@ -268,7 +268,7 @@ def _seconds_of_mix(work: Work, token_bytes: int, rates: Rates) -> dict[str, int
     judged = work.documents + work.stored_documents / ROWS_A_DOCUMENT
     mix_bytes = work.total * token_bytes
     opened = -(-mix_bytes // CHUNK_BYTES) + 2 * -(-mix_bytes // SLICE_BYTES)
-    partitions = min(-(-work.stored_documents // SORTED_ROWS), MAX_PARTITIONS)
+    partitions = key_partitions(work.stored_documents)
     return {
         "select": int(judged / rates.select) + partitions * work.segments // OPENED_FILES_A_SECOND,
         "write": work.total // rates.write + opened * work.segments // OPENED_FILES_A_SECOND,
@@ -276,13 +276,38 @@ def _seconds_of_mix(work: Work, token_bytes: int, rates: Rates) -> dict[str, int
     }
 
 
-def _memory(work: Work, token_bytes: int) -> dict[str, int]:
+def key_partitions(documents: int) -> int:
+    """Key partitions in which so many documents are selected."""
+    count = 1
+    while count < MAX_PARTITIONS and documents > count * SORTED_ROWS:
+        count *= 2
+    return count
+
+
+def _densest(rows: Mapping[str, SourcePlan], partitions: int) -> int:
+    """Documents below the ceilings in the key partition that has most of them: what a mix takes of
+    a source that it does not use whole lies in a few.
+    """
+    counts = [Fraction(0)] * partitions
+    for row in rows.values():
+        low, high = map(Fraction, row.keys)
+        top = Fraction(row.key_ceiling_estimated)
+        density = (row.supply_documents_estimated or 0) / (high - low)
+        for number in range(partitions):
+            begin, end = Fraction(number, partitions), Fraction(number + 1, partitions)
+            shared = min(top, end) - max(low, begin)
+            if shared > 0:
+                counts[number] += density * shared
+    return int(max(counts))
+
+
+def _memory(rows: Mapping[str, SourcePlan], work: Work, token_bytes: int) -> dict[str, int]:
     """Memory of a worker, of the stages that read no text."""
-    rows = max(min(work.stored_documents, SORTED_ROWS), work.stored_documents // MAX_PARTITIONS)
-    judged = rows * work.documents // max(work.stored_documents, 1)
+    partitions = key_partitions(work.stored_documents)
+    sort_bytes = work.stored_documents // partitions * SORT_BYTES_A_ROW
     share = min(Fraction(SLICE_BYTES, max(work.total * token_bytes, 1)), Fraction(1))
     return {
-        "select": STAGE_BYTES + rows * SORT_BYTES_A_ROW + judged * JUDGE_BYTES_A_DOCUMENT,
+        "select": STAGE_BYTES + sort_bytes + _densest(rows, partitions) * JUDGE_BYTES_A_DOCUMENT,
         "write": STAGE_BYTES + CHUNK_BYTES + int(work.documents * share) * SLICE_BYTES_A_DOCUMENT,
         "seal": WORKER_BYTES,
     }
