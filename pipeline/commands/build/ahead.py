@@ -19,6 +19,8 @@ from pipeline.places.places import default_cache
 
 LARGE_TOKENS = 8_000_000
 """Tokens of a mix whose ingest takes longer than a second worker takes to start."""
+_MOST_BYTES = 1 << 18
+"""Of a recipe (mixtures.yaml.events.MAX_BYTES, whose import costs what is to be saved)."""
 _BUDGET = re.compile(r"^budget: *\{ *(tokens|steps): *([\d_]+)", re.MULTILINE)
 _TOKENIZER = re.compile(r"^tokenizer: *([\w.-]+) *(?:#|$)", re.MULTILINE)
 
@@ -31,8 +33,11 @@ def begin_ahead(options: argparse.Namespace) -> None:
     file = Path(options.recipe)
     if file.suffix not in (".yaml", ".yml"):
         file = Path(recipes.__file__).parent / f"{options.recipe}.yaml"
-    with suppress(OSError, UnicodeDecodeError):  # whoever reads the recipe tells
-        text = file.read_text("utf-8")
+    with suppress(OSError, ValueError):  # whoever reads the recipe tells
+        if not file.is_file():  # a pipe would be waited for, a device read without end
+            return
+        with file.open("rb") as recipe:
+            text = recipe.read(_MOST_BYTES).decode()
         budget, name = _BUDGET.search(text), _TOKENIZER.search(text)
         if not budget:
             return

@@ -5,6 +5,7 @@ missing says how to install it.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,9 @@ STEPS = "budget: {steps: 2, batch: 2048}  # 8M\ntokenizer: named # known\n"
         (LARGE, {"tasks": 1}, None),
         (LARGE, {"store": Path()}, None),  # which is there
         ("base: other\n", {}, None),
+        (LARGE.replace("9_000_000", "9_000_000__"), {}, None),  # no number
+        (LARGE.replace("9_000_000", "9" * 5000), {}, None),
+        (LARGE.encode() + b"\xff", {}, None),
         (None, {}, None),
     ],
 )
@@ -106,8 +110,17 @@ def test_workers_are_begun_ahead_of_a_large_mix_alone(tmp_path, monkeypatch, tex
     for file in ("tokenizers/named.json", "given.json"):
         (tmp_path / file).touch()
     if text is not None:
-        (tmp_path / "m.yaml").write_text(text)
+        (tmp_path / "m.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
     nothing: dict[str, Any] = dict.fromkeys(("tokens", "scale", "steps", "tokenizer", "tasks"))
     asked = {**nothing, "recipe": "m.yaml", "workers": 2, "store": Path("store"), **options}
     ahead.begin_ahead(argparse.Namespace(**asked))
     assert [file.name for file in begun] == ([begins] if begins else [])
+
+
+def test_a_recipe_that_is_no_regular_file_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "zeros.yaml").symlink_to("/dev/zero")
+    for name in ("pipe.yaml", "zeros.yaml"):
+        places = ["--out", tmp_path / "out", "--store", tmp_path / "store"]
+        said = fails(2, "build", tmp_path / name, *places, "--workers", "2")
+        assert "not a regular file); give an existing YAML file" in said
