@@ -35,9 +35,12 @@ def kept(kind: str, key: bytes, rules: Iterable[ModuleType], make: Callable[[], 
             return made
     made = make()
     temporary = file.with_suffix(f".{os.uname().nodename}-{os.getpid()}")
-    with suppress(OSError):
+    try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary.touch(mode=0o600)  # an index holds the items of its sets
         temporary.write_bytes(blake3(made).digest() + made)
         temporary.replace(file)
+    except OSError:  # such as a disk that is full, which a part would not empty
+        with suppress(OSError):
+            temporary.unlink()
     return made

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from mixtures.recipe.tokenizer import form
 from mixtures.recipe.tokenizer.form import AddedToken, Contents
+from mixtures.yaml import fields
 from pipeline.places.kept import kept
 
 
@@ -19,8 +20,9 @@ def known_contents(content: bytes) -> Contents:
     Raises:
         ManifestError: as `contents`.
     """
+    rules = [form, fields]  # which has what digests are made of
     record = kept(
-        "contents", content, [form], lambda: json.dumps(form.contents(content)._asdict()).encode()
+        "contents", content, rules, lambda: json.dumps(form.contents(content)._asdict()).encode()
     )
     said = json.loads(record)
     said["added"] = tuple(AddedToken(*token) for token in said["added"])

@@ -155,13 +155,14 @@ class ContaminationIndex:
 def _key(sets: Sequence[EvaluationSet], base: int) -> bytes:
     """All that decides an index, but for the rules."""
     items = [[one.definition.model_dump(mode="json"), one.items] for one in sets]
-    return json.dumps([unicodedata.unidata_version, base, items]).encode()
+    # the number, too: sources may be replaced while a command runs what was read of them
+    return json.dumps([unicodedata.unidata_version, benchmark.RULES, base, items]).encode()
 
 
 def _rules() -> list[ModuleType]:
-    from pipeline.judges.annotators import ngram_kernels, text_kernels
+    from pipeline.judges.annotators import contamination, ngram_kernels, text_kernels
 
-    mine = [folding, kernel_arrays, ngram_kernels, ngram_table, text_kernels]
+    mine = [contamination, folding, kernel_arrays, ngram_kernels, ngram_table, text_kernels]
     return [benchmark, evaluation_text, word_characters, *mine]
 
 

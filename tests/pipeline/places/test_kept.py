@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import ast
+import errno
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from mixtures.recipe.tokenizer import form
+from mixtures.yaml import fields
+from mixtures.yaml.disk import SHIPPED
+from pipeline.judges.annotators import contamination
 from pipeline.places.kept import kept
+from pipeline.tokens.known import known_contents
 
 
 @pytest.fixture
@@ -58,3 +66,59 @@ def test_what_is_damaged_is_made_again(rules, tmp_path, size):
 def test_where_nothing_can_be_kept_it_is_made_each_time(rules, tmp_path):
     (tmp_path / "cache").write_text("no folder")
     assert [find(b"key", rules), find(b"key", rules)] == [(b"made", True)] * 2
+
+
+def test_a_disk_that_is_full_keeps_no_part_of_it(rules, tmp_path, monkeypatch):
+    def full(path: Path, content: bytes) -> int:
+        with path.open("wb") as file:
+            file.write(content[:20])
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert [find(b"key", rules), find(b"key", rules)] == [(b"made", True)] * 2
+    assert list((tmp_path / "cache" / "kind").iterdir()) == []
+
+
+DECIDE_NOTHING = {
+    "mixtures.errors",
+    "mixtures.keys.compiled",
+    "mixtures.rules.filter_definition",
+    "mixtures.rules.filter_files",
+    "mixtures.yaml.fields",
+    "mixtures.yaml.tree",
+    "pipeline.places.kept",
+}
+"""Modules of an index that raise errors, compile, or read a definition, which is in its key."""
+
+
+def test_an_index_is_named_by_all_modules_that_make_it():
+    rules = contamination._rules()
+    imported = set[str]()
+    for module in rules:
+        for node in ast.walk(ast.parse(Path(str(module.__file__)).read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                inside = (f"{node.module}.{name.name}" for name in node.names)
+                imported |= {name for name in inside if find_spec_of(name)} or {node.module}
+    own = {name for name in imported if name.startswith(("mixtures.", "pipeline."))}
+    assert own == {module.__name__ for module in rules} | DECIDE_NOTHING
+
+
+def find_spec_of(name: str) -> bool:
+    """Whether it is a module, and not what one has."""
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def test_digests_of_tokenizers_are_named_by_what_makes_digests(tmp_path, monkeypatch):
+    monkeypatch.setenv("ANNEALMIX_CACHE", str(tmp_path / "cache"))
+    content = (SHIPPED / "sample" / "tokenizer.json").read_bytes()
+    for module in (None, form, fields):
+        if module:
+            (tmp_path / "other.py").write_text("# other rules")
+            monkeypatch.setattr(module, "__file__", str(tmp_path / "other.py"))
+        known_contents.cache_clear()
+        known_contents(content)
+    known_contents.cache_clear()
+    assert len(list((tmp_path / "cache" / "contents").iterdir())) == 3
