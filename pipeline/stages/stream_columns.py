@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -123,10 +124,15 @@ def _alike(numbers: npt.NDArray[Any]) -> list[npt.NDArray[np.intp]]:
     """The rows of each number, in their order. numbers: unsigned integers [num_rows]."""
     if not len(numbers):
         return []
-    # one or two bytes are sorted by their digits, more by comparing them, which takes longer
-    short = numbers.astype(np.min_scalar_type(numbers.max()))
-    rows = np.argsort(short, kind="stable")
+    rows = _by_number(numbers)
     return np.split(rows, np.flatnonzero(np.diff(numbers[rows])) + 1)
+
+
+def _by_number(numbers: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    """All rows, those of one number in their order. numbers: unsigned integers [num_rows]."""
+    # one or two bytes are sorted by their digits, more by comparing them, which takes longer
+    short = numbers.astype(np.min_scalar_type(numbers.max(initial=0)))
+    return np.argsort(short, kind="stable")
 
 
 class InputPaths:
@@ -166,34 +172,40 @@ def copy_runs(
     """
     begin, end = to
     size, into = tokens.itemsize, tokens.data.cast("B")
-    for group in _alike(files):
-        path, low, high = paths[int(files[group[0]])], begin[group] * size, end[group] * size
-        first = origin[group] * size
-        last = first + high - low
-        with path.open("rb") as file:
-            for run in _read_together(first, last):
-                start = int(first[run.start])
-                held = memoryview(bytearray(int(last[run.stop - 1]) - start))
-                if read_at(file.fileno(), start, held) < len(held):
-                    raise ManifestError(f"{path}: ends before byte {start + len(held):,}")
-                # views, since slices of arrays cost more than most documents
-                for at, begun, ended in zip(
-                    (first[run] - start).tolist(),
-                    low[run].tolist(),
-                    high[run].tolist(),
-                    strict=True,
-                ):
-                    into[begun:ended] = held[at : at + ended - begun]
+    rows = _by_number(files)
+    file, first = files[rows], origin[rows] * size
+    low, high = begin[rows] * size, end[rows] * size
+    last = first + high - low
+    # lists and views, since numbers and slices of arrays cost more than most documents
+    file_of, first_of, last_of = file.tolist(), first.tolist(), last.tolist()
+    places = list(zip(low.tolist(), high.tolist(), strict=True))
+    together = _read_together(file, first, last)
+    # a stretch may have few documents of many files: to make objects of these costs more than both
+    for number, pieces in groupby(together, lambda piece: file_of[piece.start]):
+        handle = os.open(paths[number], os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            for piece in pieces:
+                start = first_of[piece.start]
+                held = memoryview(bytearray(last_of[piece.stop - 1] - start))
+                if read_at(handle, start, held) < len(held):
+                    raise ManifestError(f"{paths[number]}: ends before byte {start + len(held):,}")
+                for at, (begun, ended) in zip(first_of[piece], places[piece], strict=True):
+                    into[begun:ended] = held[at - start : at - start + ended - begun]
+        finally:
+            os.close(handle)
 
 
-def _read_together(first: Int64s, last: Int64s) -> Iterator[slice]:
-    """Runs that lie together in a file, in their order, and are READ_BYTES at most unless it is
-    one. first, last: int64 [num_runs], where they begin and end there, in bytes.
+def _read_together(file: npt.NDArray[Any], first: Int64s, last: Int64s) -> Iterator[slice]:
+    """Runs that lie together in one file, in their order, and are READ_BYTES at most unless it is
+    one. file, first, last: integer [num_runs], each run's file, and where it begins and ends there,
+    in bytes.
     """
-    apart = np.flatnonzero((first[1:] < last[:-1]) | (first[1:] - last[:-1] > GAP_BYTES)) + 1
-    for at, behind in pairwise([0, *apart.tolist(), len(first)]):
-        while at < behind:
-            full = int(np.searchsorted(last[at:behind], first[at] + READ_BYTES, "right"))
-            stop = at + max(full, 1)
+    behind = last[:-1]
+    apart = (np.diff(file) != 0) | (first[1:] < behind) | (first[1:] - behind > GAP_BYTES)
+    for at, stop in pairwise([0, *(np.flatnonzero(apart) + 1).tolist(), len(first)]):
+        while stop - at > 1 and last[stop - 1] - first[at] > READ_BYTES:
+            full = int(np.searchsorted(last[at:stop], first[at] + READ_BYTES, "right"))
+            yield slice(at, at + max(full, 1))
+            at += max(full, 1)
+        if at < stop:
             yield slice(at, stop)
-            at = stop

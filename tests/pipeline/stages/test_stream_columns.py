@@ -40,6 +40,11 @@ def test_runs_in_any_order_are_copied_to_their_places(paths, monkeypatch, read_b
         assert np.array_equal(tokens, np.concatenate(due))
 
 
+def test_no_run_is_nothing_to_copy(paths):
+    none = np.zeros(0, np.int64)
+    copy_runs(np.zeros(0, "<u2"), paths, none.astype(np.uint32), none, (none, none))
+
+
 def test_a_file_that_ends_too_early_is_an_error(paths):
     ends = np.array([50])
     with pytest.raises(ManifestError, match="ends before byte 8,020"):
