@@ -34,7 +34,8 @@ SORTED_ROWS, MAX_PARTITIONS = 4_500_000, 64  # of a partition of select, up to s
 STAGE_BYTES, SORT_BYTES_A_ROW, JUDGE_BYTES_A_DOCUMENT = 110_000_000, 20, 60
 SLICE_BYTES_A_DOCUMENT = 270
 ROWS_A_DOCUMENT = Fraction(22, 10)  # rows that are sorted while one document is judged and written
-OPENED_FILES_A_SECOND = 25_000  # of the store, of which a chunk or key partition needs each
+# of the store, of which a key partition needs a column of each segment, a chunk the tokens
+MAPPED_COLUMNS_A_SECOND, OPENED_FILES_A_SECOND = 33_000, 100_000
 # of seal: parts and chunks are hashed where they are written, the .idx as a whole
 SEAL_SECONDS, INDEX_BYTES_A_SECOND = 1, 800_000_000
 
@@ -270,7 +271,8 @@ def _seconds_of_mix(work: Work, token_bytes: int, rates: Rates) -> dict[str, int
     opened = -(-mix_bytes // CHUNK_BYTES) + 2 * -(-mix_bytes // SLICE_BYTES)
     partitions = key_partitions(work.stored_documents)
     return {
-        "select": int(judged / rates.select) + partitions * work.segments // OPENED_FILES_A_SECOND,
+        "select": int(judged / rates.select)
+        + partitions * work.segments // MAPPED_COLUMNS_A_SECOND,
         "write": work.total // rates.write + opened * work.segments // OPENED_FILES_A_SECOND,
         "seal": SEAL_SECONDS + work.documents * INDEX_BYTES_A_DOCUMENT // INDEX_BYTES_A_SECOND,
     }
