@@ -49,8 +49,12 @@ class _InterruptedError(KeyboardInterrupt):
     itself met code that is run from a string.
     """
 
+    came = False
+    """Whether one came: native libraries make errors of their own of what ends a call to Python."""
+
 
 def _interrupt(number: int, frame: object) -> None:
+    _InterruptedError.came = True
     raise _InterruptedError
 
 
@@ -98,6 +102,7 @@ def _end(status: int) -> NoReturn:
 
 def _ended(command: Callable[[], int]) -> int:
     """Run it, print its answer and return its exit code."""
+    _InterruptedError.came = False
     try:
         status = command()
         flush_answer()
@@ -121,10 +126,10 @@ def _ended(command: Callable[[], int]) -> int:
             " command goes on from here"
         )
         return 1
-    except KeyboardInterrupt:
-        _complain("interrupted; the same command goes on from here")
-        return 1
-    except Exception:
+    except (KeyboardInterrupt, Exception) as error:
+        if _InterruptedError.came or isinstance(error, KeyboardInterrupt):
+            _complain("interrupted; the same command goes on from here")
+            return 1
         import traceback
 
         _complain(traceback.format_exc())

@@ -526,6 +526,24 @@ def test_an_interrupted_build_says_so_shows_nothing_and_goes_on(tmp_path, hub, n
     passes("audit", tmp_path / "mixes" / "out")
 
 
+def test_an_interrupt_of_which_a_library_makes_an_error_is_told_as_one(capsys):
+    """As that of pydantic, in a function that it calls."""
+
+    def command() -> int:
+        try:
+            cli._interrupt(signal.SIGINT, None)
+        except KeyboardInterrupt:
+            raise ValueError("the function failed") from None
+        return 0
+
+    assert cli._ended(command) == 1
+    assert capsys.readouterr().err == (
+        "annealmix: interrupted; the same command goes on from here\n"
+    )
+    assert cli._ended(lambda: 1 // 0) == 1  # and the next command's defects are told
+    assert "this is a defect of annealmix" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_in_code_that_is_run_from_a_string_ends_with_1(tmp_path, number):
     """As that of dataclasses is. CPython would end by SIGINT, whatever main returns."""
