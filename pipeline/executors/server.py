@@ -1,8 +1,4 @@
-"""The server that workers are forked from, and the modules that it imports for all of them.
-
-Nothing but the standard library is imported here, so that a command can begin the server before its
-own libraries.
-"""
+"""The server that workers are forked from, and the modules that it imports for all of them."""
 
 from __future__ import annotations
 

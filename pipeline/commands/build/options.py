@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixtures.errors import RecipeError
-from pipeline.commands.build.ahead import LARGE_TOKENS, begin_ahead, is_new
 from pipeline.commands.options import (
     DEFAULT_STORE,
     add_cache,
@@ -37,6 +36,9 @@ if TYPE_CHECKING:
     from mixtures.stream.quotas import Size
     from pipeline.build.request import BuildRequest
     from pipeline.executors import Executor
+
+LARGE_TOKENS = 8_000_000
+"""Tokens of a mix whose ingest takes longer than a second worker takes to start."""
 
 
 def add_executor(build: argparse.ArgumentParser) -> None:
@@ -146,8 +148,6 @@ def add_build(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 def _build(options: argparse.Namespace) -> int:
     refuse_mixed(options)
-    if options.executor == "local":
-        begin_ahead(options)
     study = study_of(options)
     # before the libraries that build: its faults are told at once
     recipe = study.base if study else recipe_of(options)
@@ -193,7 +193,8 @@ def _get_ready(options: argparse.Namespace, recipe: LoadedRecipe, size: Size) ->
 
     budget = recipe.recipe.budget
     tokens = scale_of(recipe.recipe, size) * budget.total_tokens if budget else 0
-    if is_new(options) and tokens >= LARGE_TOKENS:
+    new = not (isinstance(options.store, Path) and options.store.exists())
+    if new and tokens >= LARGE_TOKENS:
         file = likely_file(recipe.tokenizer, options.tokenizer or recipe.tokenizer_file)
         LocalExecutor(options.workers, options.tasks).get_ready(file)
 
