@@ -86,8 +86,8 @@ def status_of(chain: Chain) -> Status:
     record = chain.record
     if record is None:
         raise RecipeError(
-            "no build of this --out was given to Slurm on this --store; leave out --status to"
-            " give it"
+            "no build of this --out was given to Slurm on this --store; leave out --status or"
+            " --cancel to give it"
         )
     jobs = chain.jobs() if record.state == QUEUED else []
     if not jobs:
