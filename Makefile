@@ -178,8 +178,9 @@ scale: env ## select and write of the annealing mix at 1, 2 and 4% of its docume
 	.venv/bin/python -m tests.benchmarks.bench_scale
 	.venv/bin/python -m tests.benchmarks.bench_serial
 
-bench: env ## the side-by-side measurements of tests/benchmarks, one after another
-	@for script in tests/benchmarks/bench_*.py; do case $$script in *scale*|*serial*) continue;; esac; \
+# Left out: what `make scale` runs, what needs Slurm, and what must be told a folder, a corpus or an interpreter (its docstring says which).
+bench: env ## the side-by-side measurements of tests/benchmarks that need no argument, one after another
+	@for script in tests/benchmarks/bench_*.py; do case $$script in *scale*|*serial*|*open_mix*|*scripts*|*second*|*slurm*|*tokenizers*|*trace*) continue;; esac; \
 	  echo "== $$script"; .venv/bin/python "$$script" || exit 1; done
 
 manifests: env ## write manifests/ again: the plan of every recipe at full scale, and the sample's reference manifest
