@@ -232,8 +232,8 @@ def unlike(item: FilterClaim) -> str:
         f" {said.tolerance} off"
     )
     if not unmatched:
-        return f"{removes}; raise the tolerance, or take a larger mix"
+        return f"{removes}; raise its tolerance, or take a larger mix"
     return (
         f"{removes}; of like length it found nothing for {', '.join(unmatched)}; name sources that"
-        " give what is missing (partners: [...]), or raise the tolerance"
+        " give what is missing (partners: [...]), or raise its tolerance"
     )
