@@ -67,12 +67,13 @@ def _compare(this: MixDocuments, other: MixDocuments, label: str) -> list[Check]
 
 def _shared(this: MixDocuments, other: MixDocuments) -> dict[tuple[str, str], int]:
     """Different documents that two mixes share, by (source of mine, source of the other)."""
-    turned = this.claims.total_documents > other.claims.total_documents
-    small, large = (other, this) if turned else (this, other)
-    counts = shared_documents(_parts(small), lambda: _parts(large))
+    if this.claims.total_documents <= other.claims.total_documents:
+        counts = shared_documents(_parts(this), lambda: _parts(other))
+    else:
+        turned = shared_documents(_parts(other), lambda: _parts(this))
+        counts = {(here, there): count for (there, here), count in turned.items()}
     return {
-        (this.names[pair[turned]], other.names[pair[not turned]]): count
-        for pair, count in counts.items()
+        (this.names[here], other.names[there]): count for (here, there), count in counts.items()
     }
 
 
