@@ -127,7 +127,7 @@ class Stage(PipelineStep, Generic[P, U]):  # type: ignore[misc]  # datatrove pub
         return self.plan_type.model_validate(json.loads(content))
 
     def prepare(self, plan: P) -> None:
-        """Load once what every unit of a rank needs."""
+        """Load what every unit needs: once a process, however many ranks it does."""
 
     def upstream(self, plan: P) -> Mapping[Path, str]:
         """Folders of earlier stages that units read, with the digest of their record, or "" where

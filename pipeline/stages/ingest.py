@@ -121,7 +121,7 @@ class Ingest(Stage[IngestPlan, IngestUnit]):
     task_bytes = WORKER_BYTES_OF_TEXT
 
     def prepare(self, plan: IngestPlan) -> None:
-        """Load the tokenizer and open the annotators once a rank."""
+        """Load the tokenizer and open the annotators."""
         self._tokenizer = plan.tokenizer.loaded() if plan.tokenizer.path else None
         self._annotators = open_annotators(plan.blocklists, plan.benchmarks, plan.near)
 

@@ -47,7 +47,7 @@ class Score(Stage[ScorePlan, PartitionUnit]):
     )
 
     def prepare(self, plan: ScorePlan) -> None:
-        """Open the classifier once a rank, when its first document is there."""
+        """Open the classifier when its first document is there."""
         self._classifier: Classifier | None = None
 
     def upstream(self, plan: ScorePlan) -> dict[Path, str]:

@@ -114,7 +114,7 @@ class _NearStage(Stage[NearPlan[U], U]):
     task_bytes = 2_000_000_000
 
     def prepare(self, plan: NearPlan[U]) -> None:
-        """Read the rule once a rank."""
+        """Read the rule."""
         self.folder, self.rule = plan.folder, plan.rule
         self.documents = parts(self.folder, "documents", plan.key_partitions)
         self.bands = parts(self.folder, "bands", plan.key_partitions)
