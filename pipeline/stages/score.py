@@ -42,9 +42,8 @@ class Score(Stage[ScorePlan, PartitionUnit]):
 
     name = "score"
     plan_type = ScorePlan
-    task_bytes = (
-        2_000_000_000  # a small model and its library; LOAD_BYTES of text, which are held twice
-    )
+    # a small model and its library; LOAD_BYTES of text, which are held twice
+    task_bytes = 2_000_000_000
 
     def prepare(self, plan: ScorePlan) -> None:
         """Open the classifier when its first document is there."""
