@@ -169,7 +169,8 @@ class Slots:
             if counted[name] != said:
                 figures = f"{counted[name].as_json()}, the manifest says {said.as_json()}"
                 yield f"{name}: slots are {figures}"
-            removed = [item.removed[name].documents for item in self._claims.filters]
+            by_filter = [item.removed.get(name) for item in self._claims.filters]
+            removed = [of_source and of_source.documents for of_source in by_filter]
             if removed != [said.slots]:
                 yield f"{name}: {said.slots:,} slots, its filter removes {removed}"
         found = table.donors()

@@ -104,6 +104,10 @@ def excluded(table: Table, manifest: manifests.Manifest) -> None:
     manifest["recipe"]["exclude"].append(item)
 
 
+def unfiltered(table: Table, manifest: manifests.Manifest) -> None:
+    del manifest["filters"][0]["removed"]["a"]
+
+
 def shuffled(table: Table, manifest: manifests.Manifest) -> None:
     """A donor's row stands before those of the positions that are before its own."""
     last = len(table["slot"]) - 1
@@ -131,6 +135,7 @@ def shuffled(table: Table, manifest: manifests.Manifest) -> None:
         (more("donors", "a", "documents"), "the manifest says"),
         (more("windows"), "windows, the manifest says"),
         (more("inner_documents"), "the manifest says otherwise"),
+        (unfiltered, "slots, its filter removes [None]"),
         (all_keys, "a key of a that only donors may have"),
         (other_keys, "a: a donor has a key that the base uses"),
         (keys_of_no_source, "b: donors of keys that are not the source's"),
