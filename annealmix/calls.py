@@ -35,7 +35,7 @@ from pipeline.executors.steps import MakeExecutor, StepsExecutor
 from pipeline.inputs.listing import DataFolders
 from pipeline.lookup.local import local_mixes
 from pipeline.lookup.mix import Mix, open_mix
-from pipeline.places.places import WRITABLE, Place, default_cache, read_place
+from pipeline.places.places import WRITABLE, Place, read_place
 from pipeline.tokens.find import fetcher
 
 Folder = str | os.PathLike[str]
@@ -148,7 +148,7 @@ def build(
     _refuse_in_worker("annealmix.build")
     if executor and (workers, tasks) != (None, None):
         raise RecipeError("workers, tasks: the executor that you make has its own; leave them out")
-    local_out, local_store, remote = working_places(_written(out), _written(store), _cache(cache))
+    local_out, local_store, remote = working_places(_written(out), _written(store), _path(cache))
     loaded = load_recipe(recipe, tokenizer=tokenizer)
     build_mix(
         BuildRequest(
@@ -194,7 +194,7 @@ def build_study(
     _refuse_in_worker("annealmix.build_study")
     loaded = load_study(Path(study), _path(filters), fetcher(_path(tokenizer)))
     place = _written(out).absolute()
-    local_out, local_store, remote = working_places(place, _written(store), _cache(cache))
+    local_out, local_store, remote = working_places(place, _written(store), _path(cache))
     request = BuildRequest(
         recipe=loaded.base,
         out=local_out,
@@ -245,7 +245,7 @@ def audit(
     """
     place = mix.folder if isinstance(mix, Mix) else _written(mix)
     places = [place, *map(_written, [*against, *aligned])]
-    with local_mixes(places, _cache(cache)) as (folder, *others):
+    with local_mixes(places, _path(cache)) as (folder, *others):
         return audit_mix(
             AuditRequest(
                 mix=folder,
@@ -279,10 +279,6 @@ def _path(folder: Folder | None) -> Path | None:
 
 def _written(folder: Folder) -> Place:
     return read_place(os.fspath(folder), WRITABLE)
-
-
-def _cache(folder: Folder | None) -> Path:
-    return default_cache() if folder is None else Path(folder)
 
 
 def _size(

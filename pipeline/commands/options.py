@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixtures.errors import RecipeError
 from mixtures.trainers.names import TRAINERS
-from pipeline.places.places import SCHEMES, WRITABLE, Place, default_cache, is_url, parse_url
+from pipeline.places.places import SCHEMES, WRITABLE, Place, is_url, parse_url
 
 if TYPE_CHECKING:
     from mixtures.recipe.loaded import LoadedRecipe
@@ -223,7 +223,7 @@ def _place(text: str, allowed: tuple[str, ...]) -> Place:
 def add_cache(command: Options) -> None:
     """Add --cache."""
     what = "working copies of remote stores and mixes (~/.cache/annealmix)"
-    add_option(command, "--cache", "DIR", what, local_path, default=default_cache())
+    add_option(command, "--cache", "DIR", what, local_path)
 
 
 def add_json(command: Options, what: str) -> None:

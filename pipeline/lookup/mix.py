@@ -31,7 +31,7 @@ from mixtures.trainers.names import OrderName
 from mixtures.trainers.training_order import Spans
 from pipeline.lookup.local import local_mix
 from pipeline.lookup.text import Texts
-from pipeline.places.places import WRITABLE, default_cache, read_place
+from pipeline.places.places import WRITABLE, read_place
 
 if TYPE_CHECKING:
     import polars as pl
@@ -246,7 +246,7 @@ def open_mix(
     """
     with ExitStack() as opened:
         place = read_place(os.fspath(path), WRITABLE)
-        copies = default_cache() if cache is None else Path(cache)
+        copies = None if cache is None else Path(cache)
         folder = opened.enter_context(local_mix(place, copies))
         reopen = partial(open_mix, path, tokenizer=tokenizer, cache=cache)
         return Mix(folder, None if tokenizer is None else Path(tokenizer), opened, reopen)

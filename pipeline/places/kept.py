@@ -12,6 +12,7 @@ from types import ModuleType
 
 from blake3 import blake3
 
+from mixtures.errors import RecipeError
 from pipeline.places.places import default_cache
 
 
@@ -27,7 +28,10 @@ def kept(kind: str, key: bytes, rules: Iterable[ModuleType], make: Callable[[], 
     hashed = blake3(key)
     for module in rules:
         hashed.update(blake3(Path(str(module.__file__)).read_bytes()).digest())
-    file = default_cache() / kind / hashed.hexdigest()
+    try:
+        file = default_cache() / kind / hashed.hexdigest()
+    except RecipeError:  # a user without a home
+        return make()
     with suppress(OSError):
         content = file.read_bytes()
         digest, made = content[:32], content[32:]

@@ -106,10 +106,22 @@ def read_place(text: str, allowed: tuple[str, ...] = SCHEMES) -> Place:
 def default_cache() -> Path:
     """What is kept between commands: tokenizers, models, the calibration and, if nobody says
     otherwise, copies of remote folders.
+
+    Raises:
+        RecipeError: nobody says where it is: containers run as users that have no home.
     """
-    return Path(os.environ.get("ANNEALMIX_CACHE") or "~/.cache/annealmix").expanduser()
+    asked = os.environ.get("ANNEALMIX_CACHE")
+    try:
+        return Path(asked or "~/.cache/annealmix").expanduser()
+    except RuntimeError:
+        raise RecipeError(
+            f"{'ANNEALMIX_CACHE ' + repr(asked) if asked else 'the cache folder'}: no such home"
+            f" (HOME is not set, or there is no such user; user {os.getuid()} runs this); set"
+            " ANNEALMIX_CACHE to a folder to keep tokenizers and the like in"
+        ) from None
 
 
-def cache_folder(cache: Path, kind: str, remote: RemoteFolder) -> Path:
+def cache_folder(cache: Path | None, kind: str, remote: RemoteFolder) -> Path:
     """The working copy of a remote folder. kind: `stores` or `mixes`."""
-    return cache.absolute() / kind / hashlib.sha256(remote.url.encode()).hexdigest()[:16]
+    name = hashlib.sha256(remote.url.encode()).hexdigest()[:16]
+    return (cache or default_cache()).absolute() / kind / name

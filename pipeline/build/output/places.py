@@ -91,7 +91,7 @@ class RemotePlaces:
             self.out.send(manifest)
 
 
-def working_places(out: Place, store: Place, cache: Path) -> tuple[Path, Path, RemotePlaces]:
+def working_places(out: Place, store: Place, cache: Path | None) -> tuple[Path, Path, RemotePlaces]:
     """Local folders for the mix and the store of a build, and what of them is remote."""
     local_out = (
         cache_folder(cache, "mixes", out) / "mix"

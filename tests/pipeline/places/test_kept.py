@@ -10,11 +10,15 @@ from types import ModuleType
 
 import pytest
 
+from annealmix.__main__ import main
+from mixtures.errors import RecipeError
 from mixtures.recipe.tokenizer import form
 from mixtures.yaml import fields
 from mixtures.yaml.disk import SHIPPED
 from pipeline.judges.annotators import contamination
+from pipeline.lookup.local import local_mix
 from pipeline.places.kept import kept
+from pipeline.places.places import RemoteFolder
 from pipeline.tokens.known import known_contents
 
 
@@ -122,3 +126,21 @@ def test_digests_of_tokenizers_are_named_by_what_makes_digests(tmp_path, monkeyp
         known_contents(content)
     known_contents.cache_clear()
     assert len(list((tmp_path / "cache" / "contents").iterdir())) == 3
+
+
+@pytest.mark.parametrize("asked", [None, "~nobody-of-this-name/cache"])
+def test_a_user_without_a_home_is_told_what_to_set_where_a_cache_is_needed(
+    asked, rules, monkeypatch, capsys
+):
+    monkeypatch.setenv("ANNEALMIX_CACHE", asked or "")
+    monkeypatch.setattr(Path, "expanduser", _homeless)
+    assert find(b"key", rules) == find(b"key", rules) == (b"made", True)
+    assert main(["schema", "recipe"]) == 0
+    assert main(["plan", "sample"]) == 2
+    assert "set ANNEALMIX_CACHE to a folder" in capsys.readouterr().err
+    with pytest.raises(RecipeError, match=f"{asked or 'the cache folder'}.*set ANNEALMIX_CACHE to"):
+        local_mix(RemoteFolder("s3://bucket/mix"), None).__enter__()
+
+
+def _homeless(_: Path) -> None:
+    raise RuntimeError("Could not determine home directory.")
