@@ -112,9 +112,9 @@ def _forbidden(tree: ast.AST) -> list[str]:
                 key for key in node.keywords if key.arg in ("trust_remote_code", "allow_pickle")
             ]
             trusted = [key for key in trusting if ast.unparse(key.value) != "False"]
-            found += (
-                [called] if called in ("eval", "exec", "torch.load", "np.load") or trusted else []
-            )
+            unsaid = called == "np.load" and not trusting  # what it does is numpy's to decide
+            if called in ("eval", "exec", "torch.load") or trusted or unsaid:
+                found.append(called)
     return found
 
 

@@ -183,7 +183,7 @@ def _packed(table: NgramTable) -> bytes:
 
 def _unpacked(content: bytes) -> NgramTable:
     """The table of which `_packed` made these bytes."""
-    arrays: dict[str, Any] = dict(np.load(io.BytesIO(content)))
+    arrays: dict[str, Any] = dict(np.load(io.BytesIO(content), allow_pickle=False))
     for name in _BITMAPS:
         arrays[name] = Bitmap(arrays[name], np.uint64(arrays[f"{name}.shift"]))
     for name in _NUMBERS:
