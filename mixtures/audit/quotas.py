@@ -253,15 +253,17 @@ def _on_top(recipe: Recipe, name: str) -> bool:
     return name not in recipe.insert or recipe.insert[name].on_top
 
 
+def _definition_faults(source: SourceClaim, verb: str, used: str | None) -> list[str]:
+    if source.definition == used:
+        return []
+    return [f"{source.name}: definition {source.definition}, the recipe {verb} {used}"]
+
+
 def _insert_faults(source: SourceClaim, recipe: Recipe) -> list[str]:
     insert = recipe.insert.get(source.name)
     if insert is None:
         return []
-    faults = []
-    if source.definition != insert.use:
-        faults.append(
-            f"{source.name}: definition {source.definition}, the recipe inserts {insert.use}"
-        )
+    faults = _definition_faults(source, "inserts", insert.use)
     if source.epochs != insert.times or source.documents % insert.times or source.cut is not None:
         documents = f"{plural(source.documents, 'document')} in {plural(source.epochs, 'epoch')}"
         faults.append(f"{source.name}: {documents}, the recipe inserts each {insert.times:,} times")
@@ -271,11 +273,7 @@ def _insert_faults(source: SourceClaim, recipe: Recipe) -> list[str]:
 def _place_faults(source: SourceClaim, request: SourceRequest | None) -> list[str]:
     if request is None:
         return []
-    faults = []
-    if source.definition != request.use:
-        faults.append(
-            f"{source.name}: definition {source.definition}, the recipe uses {request.use}"
-        )
+    faults = _definition_faults(source, "uses", request.use)
     if request.key_range.hex() != source.keys:
         keys = ", ".join(request.key_range.hex())
         faults.append(f"{source.name}: keys [{', '.join(source.keys)}), the recipe says [{keys})")
